@@ -1,0 +1,49 @@
+"""The vocabulary of the audit log; values are stable, administrators search for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """What happened."""
+
+    NODE_STARTED = "node-started"
+    NODE_STOPPED = "node-stopped"
+    RECOVERED = "recovered"  # indexed again from a pack at start-up
+    TORN = "torn"  # an unacknowledged tail was cut off at start-up
+    ASSOCIATION_OPENED = "association-opened"
+    ASSOCIATION_CLOSED = "association-closed"
+    ASSOCIATION_REJECTED = "association-rejected"
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    SETTLED = "settled"
+    REOPENED = "reopened"
+    UNCHANGED = "unchanged"  # a new revision brought nothing new for this model: no job
+    UNMATCHED = "unmatched"  # no rule wanted this study
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    FINISHED = "finished"
+    DECLINED = "declined"
+    RETRIED = "retried"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REVIVED = "revived"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One row. ``hash`` is the SHA-256 (hex) of the previous row's hash and this row's fields."""
+
+    seq: int
+    at: datetime
+    event: str
+    study_uid: str
+    job_id: int | None
+    actor: str  # "CT01@192.0.2.7", "node", "operator:root"
+    details: str  # JSON, sorted keys, no patient data
+    hash: str

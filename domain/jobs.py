@@ -1,0 +1,121 @@
+"""Work to be done: the job as the store keeps it, the order a worker gets, the answer it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from domain.instances import Instance
+from domain.moves import JobState
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    INFER = "infer"  # one model on one revision of one study
+    DELIVER = "deliver"  # the artifacts of one infer job to one destination
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """An infer job to be queued when a study settles."""
+
+    model_id: str
+    package_digest: str
+    series_uids: tuple[str, ...]
+    destinations: tuple[str, ...]  # destination names; the deliveries that follow
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the job table. ``token`` fences: only the holder of the current token may finish the job."""
+
+    job_id: int
+    kind: JobKind
+    state: JobState
+    study_uid: str
+    revision: int
+    model_id: str
+    package_digest: str
+    series_uids: tuple[str, ...]
+    input_digest: str  # SHA-256 (hex) over the sorted digests of the instances of those series, up to this revision
+    destinations: tuple[str, ...]
+    destination: str  # deliver jobs only
+    parent_id: int | None  # deliver jobs: the infer job whose artifacts go out
+    attempts: int
+    token: int
+    run_at: datetime
+    lease_until: datetime | None
+    created_at: datetime
+    started_at: datetime | None  # of the first attempt: it is the Content Date/Time of the results
+    finished_at: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file a worker wrote. ``path`` is relative to the data directory; ``digest`` is its SHA-256 (hex).
+
+    ``sop_class_uid`` is empty for what is not DICOM (the overlay picture) and never delivered.
+    """
+
+    role: str  # "sr", "sr-volumetric", "seg", "overlay": part of the UID derivation
+    path: str
+    digest: str
+    size: int
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    series_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer the node gives without running the model (again): the model failed too often."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything a worker needs, small and picklable. Paths are absolute."""
+
+    job_id: int
+    token: int
+    study_uid: str
+    revision: int
+    package: str
+    package_digest: str
+    input_digest: str
+    instances: tuple[Instance, ...]  # of the series that matched the rule, the winning copy of each
+    spool_dir: str
+    out_dir: str  # made by the worker; artifacts' paths are relative to data_dir
+    data_dir: str
+    started_at: datetime
+    institution: str
+    device_uid: str  # stable per installation and package
+    outputs: tuple[str, ...]  # union over the destinations
+    predecessors: tuple[Artifact, ...] = ()  # results of the revision before, if any
+    verdict: Verdict | None = None
+    slot: int = 0  # position of the package in the configuration
+    precision: str = "auto"
+    threads: int = 0
+
+
+class Outcome(StrEnum):
+    """The one answer a study gets from a model."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ANALYSED = "not-analysed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker gives back; pixels and masks never do. ``timings`` are seconds by part (load, infer, write)."""
+
+    outcome: Outcome
+    summary: str  # one sentence, no patient data
+    artifacts: tuple[Artifact, ...]
+    reason: str = ""  # of NOT_ANALYSED and FAILED
+    timings: Mapping[str, float] = field(default_factory=dict)
