@@ -1,0 +1,258 @@
+"""``node.toml``, read once into frozen values; whatever is wrong is a ConfigurationError that names the key."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from domain.destinations import Destination
+from domain.errors import ConfigurationError
+from domain.instances import Caller
+from node.config_check import check_sections, near, read_section
+from node.rules import Rule, parse_rule
+
+SENDER = "sender"  # in send_to: whoever sent the study
+SHIPPED = Path(__file__).resolve().parent / "shipped" / "models"  # in an installed package
+CHECKOUT = Path(__file__).resolve().parents[1] / "models"  # in a clone
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """[node]. ``database`` is a SQLAlchemy URL."""
+
+    data_dir: Path
+    database: str
+    institution: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScpSettings:
+    """[scp]."""
+
+    ae_title: str
+    bind: str
+    port: int
+    max_associations: int
+    reserve_gb: float
+    admit_unknown: bool
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Free space to keep (1 GB is 10^9 bytes)."""
+        return int(self.reserve_gb * 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """[[peer]]. ``port`` 0: takes no results."""
+
+    ae_title: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudySettings:
+    """[study]."""
+
+    quiet_seconds: float
+    max_wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """[[model]]. ``slot`` is its position in the file and the number range of its results."""
+
+    package: Path
+    send_to: tuple[str, ...]
+    when: Rule
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """[compute], with 0 already replaced by what this machine has."""
+
+    executor: str
+    workers: int
+    threads: int
+    precision: str
+    job_timeout_seconds: float
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """[delivery]."""
+
+    give_up_hours: float
+    max_backoff_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole file."""
+
+    file: Path
+    node: NodeSettings
+    scp: ScpSettings
+    peers: tuple[PeerSettings, ...]
+    study: StudySettings
+    models: tuple[ModelSettings, ...]
+    destinations: tuple[Destination, ...]
+    compute: ComputeSettings
+    delivery: DeliverySettings
+
+    def target(self, name: str) -> Destination | None:
+        """The destination of that name; "sender:AE@address" (see ``sender_name``) is looked up among the peers."""
+        for destination in self.destinations:
+            if destination.name == name:
+                return destination
+        ae_title, at, address = name.removeprefix(f"{SENDER}:").rpartition("@")
+        if not (name.startswith(f"{SENDER}:") and at):
+            return None
+        peer = self._peer(ae_title, address)
+        if peer is None or not peer.port:
+            return None
+        ours = self.scp.ae_title
+        return Destination(name, "dicom", host=address, port=peer.port, ae_title=peer.ae_title, calling_ae=ours)
+
+    def _peer(self, ae_title: str, address: str) -> PeerSettings | None:
+        for peer in self.peers:
+            network = ipaddress.ip_network(peer.address or "0.0.0.0/0", strict=False)
+            if peer.ae_title.strip() == ae_title and (not peer.address or ipaddress.ip_address(address) in network):
+                return peer
+        return None
+
+
+def sender_name(caller: Caller) -> str:
+    """The destination name that stands for whoever sent a study."""
+    return f"{SENDER}:{caller.calling_ae}@{caller.address}"
+
+
+def load(file: Path) -> Settings:
+    """The settings in ``file``; relative paths are relative to its folder. Raises ConfigurationError."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file} does not exist; `ancilla init` writes one, -c names another") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
+    return parse(document, file.resolve())
+
+
+def parse(document: Mapping[str, Any], file: Path) -> Settings:
+    """The settings in a parsed document that stands at ``file``. Raises ConfigurationError."""
+    check_sections(document)
+    folder = file.parent
+    one = {name: read_section(name, document.get(name, {}), name) for name in ("node", "scp", "study", "compute", "delivery")}
+    scp = ScpSettings(**one["scp"])
+    settings = Settings(
+        file=file,
+        node=_node(one["node"], folder),
+        scp=scp,
+        peers=tuple(PeerSettings(**values) for values in _blocks(document, "peer")),
+        study=StudySettings(**one["study"]),
+        models=tuple(_model(values, slot, folder) for slot, values in enumerate(_blocks(document, "model"))),
+        destinations=tuple(_destination(v, i, folder, scp.ae_title) for i, v in enumerate(_blocks(document, "destination"), 1)),
+        compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
+        delivery=DeliverySettings(**one["delivery"]),
+    )
+    _check_names(settings)
+    return settings
+
+
+def _blocks(document: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
+    return [read_section(section, block, f"{section}[{i}]") for i, block in enumerate(document.get(section, ()), 1)]
+
+
+def _node(values: dict[str, Any], folder: Path) -> NodeSettings:
+    data_dir = _resolve(values["data_dir"], folder)
+    database = values["database"] or f"sqlite:///{data_dir / 'ancilla.db'}"
+    return NodeSettings(data_dir, database, values["institution"])
+
+
+def _resolve(path: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder / Path(path).expanduser()))
+
+
+def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:
+    rule = parse_rule(values["when"], f"model[{slot + 1}].when")
+    try:
+        package = find_package(values["package"], folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"model[{slot + 1}].package: {error}") from None
+    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot)
+
+
+def shipped_packages() -> dict[str, Path]:
+    """Packages that came with the product, by id (the name of the folder)."""
+    roots = [root for root in (SHIPPED, CHECKOUT) if root.is_dir()]
+    return {path.parent.name: path.parent for root in roots for path in sorted(root.glob("*/package.toml"))}
+
+
+def find_package(name: str, folder: Path) -> Path:
+    """The folder or .zip that ``name`` means: a path relative to ``folder``, or the id of a shipped package."""
+    path = _resolve(name, folder)
+    if (path / "package.toml").is_file() or (path.suffix == ".zip" and path.is_file()):
+        return path
+    shipped = shipped_packages()
+    if name in shipped:
+        return shipped[name]
+    hint = near(name, shipped) or (f"; shipped with this version: {', '.join(shipped)}" if shipped else "")
+    raise ConfigurationError(f'"{name}" is neither a folder with a package.toml, nor a .zip, nor a shipped model{hint}')
+
+
+def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str) -> Destination:
+    path = f"destination[{number}]"
+    needed = ("host", "ae_title") if values["kind"] == "dicom" else ("path",)
+    foreign = ("path",) if values["kind"] == "dicom" else ("host", "ae_title")
+    for name in needed:
+        if not values[name].strip():
+            raise ConfigurationError(f'{path}.{name} is missing: a destination of kind "{values["kind"]}" needs it')
+    for name in foreign:
+        if values[name]:
+            raise ConfigurationError(f'{path}.{name} has no meaning for a destination of kind "{values["kind"]}"; remove it')
+    if max(len(values["ae_title"]), len(values["calling_ae"])) > 16:
+        raise ConfigurationError(f"{path}: an AE title has at most 16 characters")
+    where = str(_resolve(values["path"], folder)) if values["path"] else ""
+    calling = values["calling_ae"].strip() or our_ae.strip()
+    return Destination(**(values | {"outputs": tuple(values["outputs"]), "path": where, "calling_ae": calling}))
+
+
+def _compute(given: ComputeSettings, cores: int) -> ComputeSettings:
+    """Below four cores there is one worker: two copies of a network would only compete for the same cache."""
+    workers = given.workers or max(1, cores // 4)
+    return replace(given, workers=workers, threads=given.threads or max(1, cores // workers))
+
+
+def _check_names(settings: Settings) -> None:
+    names = [destination.name for destination in settings.destinations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f'destination.name "{name}" is used twice; names must differ')
+    for model in settings.models:
+        _check_targets(model, names, settings)
+
+
+def _check_targets(model: ModelSettings, names: Sequence[str], settings: Settings) -> None:
+    where = f"model[{model.slot + 1}].send_to"
+    for target in model.send_to:
+        if target == SENDER:
+            _check_sender(settings, where)
+        elif target not in names:
+            raise ConfigurationError(f'{where}: there is no destination "{target}"{near(target, [*names, SENDER])}')
+
+
+def _check_sender(settings: Settings, where: str) -> None:
+    """Every study gets an answer, so whoever may send must be able to take one."""
+    if settings.scp.admit_unknown:
+        raise ConfigurationError(f'{where}: "sender" needs scp.admit_unknown = false, unknown callers have no port')
+    for number, peer in enumerate(settings.peers, 1):
+        if not peer.port:
+            raise ConfigurationError(f'peer[{number}].port is missing: {where} has "sender", which sends results to every peer')

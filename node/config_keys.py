@@ -1,0 +1,173 @@
+"""Every key of ``node.toml`` in one table: type, default, limits and the words that the template and the handbook show."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+Check = Callable[[Any], str]  # "" or what the value must be
+REQUIRED: Final = None
+
+
+def _is_ae(value: str) -> str:
+    """PS3.5 section 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, no control character."""
+    good = re.fullmatch(r"[ -\[\]-~]{1,16}", value) and value.strip()
+    return "" if good else "must be 1-16 printable ASCII characters without a backslash"
+
+
+def _is_address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "must be an IP address of this machine, or 0.0.0.0 for all"
+    return ""
+
+
+def _is_network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value or "0.0.0.0/0", strict=False)
+    except ValueError:
+        return 'must be an IP address or a network such as "10.1.0.0/16", or empty for any'
+    return ""
+
+
+def _is_filled(value: str | list[str]) -> str:
+    return "" if value and (isinstance(value, list) or value.strip()) else "must not be empty"
+
+
+def _is_database(value: str) -> str:
+    return (
+        ""
+        if not value or value.startswith("sqlite:///")
+        else "must be empty or start with sqlite:///; others are not available in this version"
+    )
+
+
+def _is_name(value: str) -> str:
+    good = re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) and value != "sender"
+    return "" if good else 'must be 1-64 letters, digits, "_", "." or "-", and not "sender"'
+
+
+def between(low: float, high: float) -> Check:
+    """A check for numbers, both ends included."""
+    return lambda value: "" if low <= value <= high else f"must be {low}-{high}"
+
+
+def one_of(*choices: str) -> Check:
+    """A check for a word, or for each word of a list."""
+
+    def check(value: str | list[str]) -> str:
+        words = [value] if isinstance(value, str) else value
+        return "" if words and all(word in choices for word in words) else f"must be of: {', '.join(choices)}"
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. ``default`` None: must be given. ``kind`` is the TOML type; float keys also take integers."""
+
+    section: str
+    name: str
+    kind: type
+    default: Any
+    comment: str
+    check: Check = lambda _: ""
+
+    @property
+    def path(self) -> str:
+        """The full name that error messages and the handbook use."""
+        return f"{self.section}.{self.name}"
+
+
+# An index by section keeps the order of the table: it is the order of the template.
+KEYS: Final = (
+    Key("node", "data_dir", str, "./ancilla-data", "spool, results and database; relative to this file", _is_filled),
+    Key("node", "database", str, "", "empty: ancilla.db in data_dir; else a URL sqlite:///path", _is_database),
+    Key("node", "institution", str, "", "stands in the results as Institution Name"),
+    Key("scp", "ae_title", str, "ANCILLA", "how scanners call this node", _is_ae),
+    Key("scp", "bind", str, "0.0.0.0", "address to listen on", _is_address),  # noqa: S104 - scanners are other machines
+    Key("scp", "port", int, 11112, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
+    Key("scp", "max_associations", int, 25, "more callers at the same time are told to try later", between(1, 1000)),
+    Key(
+        "scp",
+        "reserve_gb",
+        float,
+        2.0,
+        "below this free space images are refused with 0xA700 and nothing is lost",
+        between(0, 1e6),
+    ),
+    Key("scp", "admit_unknown", bool, False, "true: anybody who reaches the port may send"),
+    Key("peer", "ae_title", str, REQUIRED, "calling AE title of a sender", _is_ae),
+    Key("peer", "address", str, "", "IP address or network it must come from; empty: any", _is_network),
+    Key(
+        "peer", "port", int, 0, 'where it takes results when a model has send_to = ["sender"]; 0: it does not', between(0, 65535)
+    ),
+    Key(
+        "study",
+        "quiet_seconds",
+        float,
+        30.0,
+        "nothing new for so long and nobody sending: the study is complete",
+        between(0, 86400),
+    ),
+    Key("study", "max_wait_seconds", float, 1800.0, "complete after this time whatever is missing", between(1, 604800)),
+    Key("model", "package", str, REQUIRED, "folder or .zip of a model package, or the id of a shipped one", _is_filled),
+    Key("model", "send_to", list, REQUIRED, 'names of destinations, or "sender"', _is_filled),
+    Key("model", "when", dict, {}, "rule over DICOM keywords, see below; empty: every series"),
+    Key("destination", "name", str, REQUIRED, "what send_to and the audit log call it", _is_name),
+    Key("destination", "kind", str, "dicom", "dicom (C-STORE) or folder", one_of("dicom", "folder")),
+    Key("destination", "host", str, "", "of a dicom destination: host name or address"),
+    Key("destination", "port", int, 104, "of a dicom destination", between(1, 65535)),
+    Key("destination", "ae_title", str, "", "of a dicom destination: how we call it"),
+    Key("destination", "calling_ae", str, "", "how we name ourselves to it; empty: scp.ae_title"),
+    Key("destination", "path", str, "", "of a folder destination: where files are written"),
+    Key("destination", "outputs", list, ["sr", "seg"], "which results it gets: sr, seg", one_of("sr", "seg")),
+    Key("destination", "timeout_seconds", float, 30.0, "for connecting and for each answer", between(1, 3600)),
+    Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
+    Key("compute", "workers", int, 0, "0: from the number of cores, one worker per four", between(0, 256)),
+    Key("compute", "threads", int, 0, "of each worker; 0: cores divided by workers", between(0, 1024)),
+    Key("compute", "precision", str, "auto", "auto, fp32, bf16 or int8", one_of("auto", "fp32", "bf16", "int8")),
+    Key("compute", "job_timeout_seconds", float, 1800.0, "a job that takes longer is killed and tried again", between(1, 604800)),
+    Key("compute", "max_attempts", int, 3, 'then the PACS is told "failed" with the reason', between(1, 100)),
+    Key("delivery", "give_up_hours", float, 72.0, "an unreachable destination is tried for so long", between(0, 8760)),
+    Key("delivery", "max_backoff_seconds", float, 900.0, "longest pause between two tries", between(1, 86400)),
+)
+
+SECTIONS: Final = {
+    "node": "This installation.",
+    "scp": "How scanners reach the node.",
+    "peer": "Who may send; one block per sender. Unknown callers are refused and listed in the audit log.",
+    "study": "When a study counts as complete.",
+    "model": "Which model runs on which series; one block per model.",
+    "destination": "Where results go; one block per destination.",
+    "compute": "How models run.",
+    "delivery": "What happens when a destination cannot be reached.",
+}
+TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]], any number of them
+
+# Names that the product has reserved. A key that would do nothing is an error, not a promise.
+LATER: Final = frozenset(
+    {
+        "scp.tls",
+        "console",
+        "audit",
+        "model.shadow",
+        "destination.commitment",
+        "destination.url",
+        "destination.tls",
+        "compute.address",
+        "compute.tls",
+    }
+)
+LATER_VALUES: Final = {
+    "compute.executor": frozenset({"dask"}),
+    "destination.kind": frozenset({"dicomweb"}),
+    "destination.outputs": frozenset({"labelmap", "gsps", "sc", "pdf", "ann", "kos", "pm"}),
+}
+
+
+def keys_of(section: str) -> dict[str, Key]:
+    """The keys of one section by name, in the order of the template."""
+    return {key.name: key for key in KEYS if key.section == section}

@@ -1,0 +1,76 @@
+"""Received objects into spool and store: bytes durable first, then the row, and only then may the receiver say 0x0000."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from db.spool import Spool
+from db.store import Store
+from domain.instances import Caller, Header, Instance, Place, Receipt
+
+
+class _Pack(Protocol):
+    def write(self, fragment: bytes | memoryview) -> None: ...
+
+    def commit(self) -> tuple[Place, str]: ...
+
+    def discard(self) -> None: ...
+
+
+class Intake:
+    """Implements ``domain.seams.Intake``. Receiver threads call it at the same time: it keeps nothing but what it was given."""
+
+    def __init__(
+        self, spool: Spool, store: Store, quiet_seconds: float, max_wait_seconds: float, clock: Callable[[], datetime]
+    ) -> None:
+        self._spool, self._store, self._clock = spool, store, clock
+        self._quiet_seconds, self._max_wait_seconds = quiet_seconds, max_wait_seconds
+
+    def opened(self, caller: Caller) -> str:
+        """See ``domain.seams.Intake``. The id becomes part of a file name, so it is ours and not the caller's."""
+        association_id = uuid.uuid4().hex
+        self._store.opened(association_id, caller)
+        return association_id
+
+    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> "Writer":
+        """See ``domain.seams.Intake``. Raises OutOfSpaceError."""
+        pack = self._spool.writer(association_id, caller, header, meta)
+        return Writer(pack, lambda place, digest: self._received(association_id, caller, header, place, digest))
+
+    def _received(self, association_id: str, caller: Caller, header: Header, place: Place, digest: str) -> Receipt:
+        instance = Instance(header, place, digest, caller, association_id, self._clock())
+        return self._store.received(instance, self._quiet_seconds, self._max_wait_seconds)
+
+    def closed(self, association_id: str, how: str) -> None:
+        """See ``domain.seams.Intake``."""
+        self._spool.close(association_id)
+        self._store.closed(association_id, how, self._quiet_seconds)
+
+    def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
+        """See ``domain.seams.Intake``."""
+        self._store.refused(caller, association_id, status, words)
+
+    def rejected(self, caller: Caller, words: str) -> None:
+        """See ``domain.seams.Intake``."""
+        self._store.rejected(caller, words)
+
+
+class Writer:
+    """Implements ``domain.seams.ObjectWriter`` over a pack."""
+
+    def __init__(self, pack: _Pack, received: Callable[[Place, str], Receipt]) -> None:
+        self._pack, self._received = pack, received
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append a fragment of the data set. Raises OutOfSpaceError."""
+        self._pack.write(fragment)
+
+    def commit(self) -> Receipt:
+        """Durable, then indexed. Should indexing fail, the sender gets an error and start-up finds the bytes in the pack."""
+        place, digest = self._pack.commit()
+        return self._received(place, digest)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        self._pack.discard()

@@ -1,0 +1,52 @@
+"""What the pool's tests run in worker processes: each misbehaves in its own way."""
+
+import ctypes
+import os
+import sys
+import threading
+from typing import Any
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def modules() -> set[str]:
+    return {name.partition(".")[0] for name in sys.modules}
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def hang(started: str) -> None:
+    with open(started, "w") as file:
+        file.write(str(os.getpid()))
+    threading.Event().wait()
+
+
+def refuse() -> None:
+    raise ValueError("no")
+
+
+def lock() -> Any:
+    return threading.Lock()
+
+
+class StubbornError(Exception):
+    """Pickles, but cannot be rebuilt: its constructor wants two arguments."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+def stubborn() -> None:
+    raise StubbornError("a", "b")
