@@ -6,6 +6,7 @@ sleeping and it holds a whole data set in memory. Here a data set goes from its 
 
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ class Association:
         self._send(A_ASSOCIATE_RQ(primitive).encode())
         answer = A_ASSOCIATE_AC()
         self._parse(answer, self._receive(ACCEPT, self._deadline()))
+        if not answer.presentation_context:  # one result per proposed context is due (PS3.8 9.3.3)
+            raise TransientError(f"{self._peer} sent an answer that cannot be read")
         ids = {item.context_id for item in answer.presentation_context if item.result == 0}
         self._accepted = {kind: 2 * index + 1 for index, kind in enumerate(kinds) if 2 * index + 1 in ids}
         self._piece = self._piece_length(answer)
@@ -221,6 +224,7 @@ class Association:
         while len(data) < length:
             try:
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                _acknowledge_at_once(self._socket)
                 piece = self._socket.recv(length - len(data))
             except TimeoutError:
                 raise TransientError(f"{self._peer} did not answer within {self._timeout:g} seconds") from None
@@ -293,6 +297,15 @@ def _reason(rejection: A_ASSOCIATE_RJ) -> str:
         return str(rejection.reason_str).lower().replace("ae title", "AE title")
     except ValueError:
         return f"source {rejection.source}, reason {rejection.reason_diagnostic}"
+
+
+def _acknowledge_at_once(connection: socket.socket) -> None:
+    """Peers that write a response in two pieces (DCMTK does) wait with the second for our delayed acknowledgement: 40 ms each.
+
+    Linux forgets this setting, so it is renewed before each read.
+    """
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _words(error: OSError) -> str:

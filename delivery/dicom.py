@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.dsutils import split_dataset
 
@@ -18,6 +20,7 @@ VERIFICATION: Final = Kind("1.2.840.10008.1.1", str(ImplicitVRLittleEndian))
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122  # PS3.7 C.5.7
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.10
 RESOURCE_LIMITATION: Final = 0x0213  # PS3.7 C.5.18
+SOP_INSTANCE_UID: Final = 0x00080018
 LONGEST_COMMENT: Final = 64  # Error Comment is LO (PS3.7 E.2)
 
 
@@ -64,14 +67,16 @@ def _describe(path: Path, number: int) -> _File:
     """``number`` names the file in errors: a scanner's file name may hold a patient's."""
     try:
         meta, offset = split_dataset(path)
-        kind = Kind(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
-        instance = str(meta.MediaStorageSOPInstanceUID)
+        with path.open("rb") as stream:  # the data set names the instance: file meta information in the field is often incomplete
+            header = read_partial(stream, stop_when=lambda tag, *_: tag > SOP_INSTANCE_UID)
+        kind = Kind(str(header.SOPClassUID), str(meta.TransferSyntaxUID))
+        instance = str(header.SOPInstanceUID)
     except OSError as error:
         raise PermanentError(f"file {number} cannot be read: {error.strerror}") from None
-    except (AttributeError, ValueError, TypeError, KeyError, NotImplementedError, EOFError):
+    except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, NotImplementedError, EOFError):
         raise PermanentError(f"file {number} is not a DICOM file with file meta information (PS3.10)") from None
     if not all(UID(uid).is_valid for uid in (*kind, instance)):
-        raise PermanentError(f"file {number} has an unusable UID in its file meta information")
+        raise PermanentError(f"file {number} names its SOP class, instance or transfer syntax by an unusable UID")
     return _File(path, kind, instance, offset)
 
 
