@@ -1,0 +1,60 @@
+"""Coded concepts the writer itself uses, and the way from the product's codes to those of DICOM."""
+
+from typing import Final
+
+from highdicom.sr import CodedConcept
+
+from domain.errors import PermanentError, Reason
+from domain.jobs import Outcome
+from domain.results import Code
+
+PRIVATE: Final = "99ANCILLA"
+
+AI_FAMILY: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+ACQUISITION: Final = Code("109101", "DCM", "Acquisition Equipment")  # CID 7005
+PROCESSING: Final = Code("109102", "DCM", "Processing Equipment")
+DEVICE: Final = Code("121007", "DCM", "Device")
+SUMMARY: Final = Code("111017", "DCM", "CAD Processing and Findings Summary")
+IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
+CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500 row 12
+SOURCE_OF_MEASUREMENT: Final = Code("121112", "DCM", "Source of Measurement")  # CID 7551
+WHOLE_FINDING: Final = Code("WHOLE_FINDING", PRIVATE, "Whole finding, all slices")
+REASON: Final = Code("REASON", PRIVATE, "Reason for missing analysis")
+FAILED: Final = Code("FAILED", PRIVATE, "Processing failed")
+
+# CID 6047: "succeeded" is about the algorithm, "findings" about the patient.
+SUMMARIES: Final = {
+    Outcome.POSITIVE: Code("111242", "DCM", "All algorithms succeeded; with findings"),
+    Outcome.NEGATIVE: Code("111241", "DCM", "All algorithms succeeded; without findings"),
+    Outcome.NOT_ANALYSED: Code("111245", "DCM", "No algorithms succeeded; without findings"),
+    Outcome.FAILED: Code("111245", "DCM", "No algorithms succeeded; without findings"),
+}
+
+# Code Value is SH, 16 characters at most (PS3.5 table 6.2-1), so the reasons have short values of their own.
+REASONS: Final = {
+    Reason.NO_IMAGES: Code("NO_IMAGES", PRIVATE, "No images to analyse"),
+    Reason.TOO_FEW_SLICES: Code("TOO_FEW_SLICES", PRIVATE, "Too few slices"),
+    Reason.SPACING: Code("SLICE_SPACING", PRIVATE, "Slice spacing not supported"),
+    Reason.GAP: Code("MISSING_SLICES", PRIVATE, "Slices missing"),
+    Reason.DUPLICATE_POSITION: Code("DUPLICATE_POS", PRIVATE, "Several images at one position"),
+    Reason.MIXED_ORIENTATION: Code("MIXED_ORIENT", PRIVATE, "Images of several orientations"),
+    Reason.ORIENTATION: Code("ORIENTATION", PRIVATE, "Orientation not supported"),
+    Reason.LOCALIZER: Code("LOCALIZER", PRIVATE, "Localizer images only"),
+    Reason.GEOMETRY: Code("GEOMETRY", PRIVATE, "Geometry missing or contradictory"),
+    Reason.MODALITY: Code("MODALITY", PRIVATE, "Modality not supported"),
+    Reason.RESCALE: Code("RESCALE", PRIVATE, "Pixel values cannot be converted"),
+    Reason.DECODE: Code("UNDECODABLE", PRIVATE, "Pixel data cannot be decoded"),
+    Reason.TOO_LARGE: Code("TOO_LARGE", PRIVATE, "Series too large"),
+    Reason.OTHER: Code("OTHER", PRIVATE, "Other reason"),
+}
+
+
+def concept(code: Code) -> CodedConcept:
+    """The code as highdicom wants it. Raises PermanentError for a code that DICOM cannot hold (PS3.3 section 8.8)."""
+    if not code.value or not code.scheme or not code.meaning:
+        raise PermanentError(f"The code ({code.value}, {code.scheme}, {code.meaning}) lacks a value, a scheme or a meaning.")
+    if len(code.meaning) > 64 or len(code.scheme) > 16:
+        raise PermanentError(f"The code ({code.value}, {code.scheme}) has a meaning over 64 or a scheme over 16 characters.")
+    return CodedConcept(code.value, code.scheme, code.meaning)

@@ -1,0 +1,33 @@
+"""What a result must say about its circumstances and neither the analysis nor the images know: plain values from the caller."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One composite instance that a document points back to (PS3.3 table 10-11), in the same study."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Circumstances of one result.
+
+    ``started_at`` is aware; its offset is written as Timezone Offset From UTC (PS3.3 C.12.1), unless the images carry
+    one of their own, to which it is then converted. ``predecessors`` are the results of the revision before.
+    """
+
+    study_uid: str
+    revision: int
+    input_digest: str
+    package_digest: str
+    started_at: datetime
+    institution: str
+    device_uid: str
+    outputs: tuple[str, ...] = ("sr", "seg")
+    slot: int = 0
+    predecessors: tuple[Reference, ...] = ()

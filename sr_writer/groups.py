@@ -1,0 +1,170 @@
+"""Measurement groups of TID 1500: what is said about one finding, or about the study, with the place it is true of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from highdicom.sr import (
+    CodeContentItem,
+    FindingSite,
+    GraphicTypeValues,
+    ImageRegion,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    ScoordContentItem,
+    SourceImageForRegion,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
+
+from domain.errors import PermanentError
+from domain.results import Evaluation, Finding, Measurement, Outline, Statement
+from sr_writer.codes import AI_FAMILY, SOURCE_OF_MEASUREMENT, WHOLE_FINDING, concept
+from sr_writer.heading import Heading
+from sr_writer.identity import tracking_uid
+from sr_writer.segmentation import parameters
+
+Group = (
+    PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+    | MeasurementsAndQualitativeEvaluations
+)
+
+_CLOSED: Final = 3  # a polygon of fewer distinct corners has no inside
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a SEG keeps a finding: instance, number of the segment in it, series of the images segmented."""
+
+    sop_instance_uid: str
+    segment: int
+    series_uid: str
+
+
+def planar(finding: Finding, outline: Outline, images: Mapping[str, Dataset], heading: Heading) -> Group:
+    """TID 1410: the finding as outlined on one image, with the numbers that are true of that outline.
+
+    Numbers of the whole finding stand beside them and say so in their Measurement Method: this is the only group that
+    common viewers show, and a volume is what the reader looks for.
+    """
+    whole = [_measured(m, whole=True) for m in finding.measurements if m.method is None]
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=ImageRegion(
+            graphic_type=GraphicTypeValues.POLYLINE,
+            graphic_data=_polygon(outline.points),
+            source_image=_region_source(images, outline.sop_instance_uid, outline.frame),
+        ),
+        measurements=[*(_measured(m) for m in finding.outline_measurements), *whole],
+        **_said(finding, heading),
+    )
+
+
+def volumetric(finding: Finding, place: Place, heading: Heading) -> Group:
+    """TID 1411: the finding as a segment of a SEG, with the numbers that are true of all of it."""
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        referenced_segment=ReferencedSegment(
+            sop_class_uid=SegmentationStorage,
+            sop_instance_uid=place.sop_instance_uid,
+            segment_number=place.segment,
+            source_series=SourceSeriesForSegmentation(place.series_uid),
+        ),
+        measurements=[_measured(m) for m in finding.measurements],
+        **_said(finding, heading),
+    )
+
+
+def whole_image(statement: Statement | Finding, image: Dataset | None, heading: Heading) -> Group:
+    """TID 1501: what is said about the study as a whole, drawn around one image of it.
+
+    The frame around the image (TID 1501 row 10c) is there because viewers derived from Cornerstone3D fail on a group
+    without coordinates (OHIF 3.13 blanks its viewport); it says nothing about any part of the image.
+    """
+    group = MeasurementsAndQualitativeEvaluations(
+        measurements=[_measured(m) for m in statement.measurements],
+        **_said(statement, heading),
+    )
+    if image is not None:
+        group[0].ContentSequence.append(_frame(image))
+    return group
+
+
+def _said(said: Finding | Statement, heading: Heading) -> dict[str, object]:
+    """What all kinds of group have in common."""
+    site = said.site if isinstance(said, Finding) else None
+    laterality = said.laterality if isinstance(said, Finding) else None
+    return {
+        "tracking_identifier": TrackingIdentifier(
+            uid=tracking_uid(heading.context.study_uid, said.tracking_id), identifier=said.tracking_id
+        ),
+        "finding_type": concept(said.finding),
+        "finding_sites": None if site is None else [FindingSite(concept(site), laterality and concept(laterality))],
+        "algorithm_id": hd.sr.AlgorithmIdentification(
+            name=heading.algorithm.name,
+            version=heading.algorithm.version,
+            parameters=parameters(heading.algorithm),
+            family=concept(AI_FAMILY),
+        ),
+        "qualitative_evaluations": [_evaluated(e) for e in said.evaluations],
+    }
+
+
+def _evaluated(evaluation: Evaluation) -> QualitativeEvaluation:
+    return QualitativeEvaluation(name=concept(evaluation.name), value=concept(evaluation.value))
+
+
+def _measured(measurement: Measurement, whole: bool = False) -> hd.sr.Measurement:
+    if not isfinite(measurement.value):
+        raise PermanentError(f"The measurement {measurement.name.meaning} is not a finite number.")
+    method = WHOLE_FINDING if whole else measurement.method
+    return hd.sr.Measurement(
+        name=concept(measurement.name),
+        value=float(measurement.value),
+        unit=concept(measurement.unit),
+        derivation=measurement.derivation and concept(measurement.derivation),
+        method=method and concept(method),
+    )
+
+
+def _polygon(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A closed polygon (PS3.3 C.18.6.1.2). Raises PermanentError for one without an inside or off the numbers."""
+    corners = np.asarray(points, np.float64)
+    if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all() or len(corners) < _CLOSED:
+        raise PermanentError("An outline needs at least three corners, each a column and a row.")
+    return corners if np.array_equal(corners[0], corners[-1]) else np.vstack([corners, corners[:1]])
+
+
+def _region_source(images: Mapping[str, Dataset], uid: str, frame: int | None) -> SourceImageForRegion:
+    if uid not in images:
+        raise PermanentError("An outline lies on an image that is not among the images analysed.")
+    frames: Sequence[int] | None = None if frame is None else [frame]
+    return SourceImageForRegion(str(images[uid].SOPClassUID), uid, frames)
+
+
+def _frame(image: Dataset) -> ScoordContentItem:
+    columns, rows = int(image.Columns), int(image.Rows)
+    item = ScoordContentItem(
+        name=concept(SOURCE_OF_MEASUREMENT),
+        graphic_type=GraphicTypeValues.POLYLINE,
+        graphic_data=np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], np.float64),
+        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+    )
+    frames = [1] if int(image.get("NumberOfFrames") or 1) > 1 else None
+    item.ContentSequence = hd.sr.ContentSequence(
+        [SourceImageForRegion(str(image.SOPClassUID), str(image.SOPInstanceUID), frames)]
+    )
+    return item
+
+
+def overall(evaluations: Sequence[Evaluation]) -> list[CodeContentItem]:
+    """The evaluations as items of a list of their own (TID 1500 row 13)."""
+    return [CodeContentItem(concept(e.name), concept(e.value), hd.sr.RelationshipTypeValues.CONTAINS) for e in evaluations]

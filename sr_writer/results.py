@@ -1,0 +1,130 @@
+"""From an analysis to the DICOM objects that say it: checked against the viewer rules before anybody else sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from domain.errors import PermanentError
+from domain.jobs import Outcome
+from domain.results import Algorithm, Analysis, Finding, Statement
+from sr_writer import codes, segmentation
+from sr_writer.context import Context
+from sr_writer.groups import Group, Place, planar, volumetric, whole_image
+from sr_writer.heading import Heading
+from sr_writer.report import evaluations, report
+from sr_writer.rules import check
+from sr_writer.source import by_uid, first_of, is_image
+
+_WORDS: Final = {
+    Outcome.POSITIVE: "findings",
+    Outcome.NEGATIVE: "no findings",
+    Outcome.NOT_ANALYSED: "NOT ANALYSED",
+    Outcome.FAILED: "FAILED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object ready to be saved with ``dataset.save_as(path, enforce_file_format=True)``.
+
+    ``role`` is "seg", "sr", "sr-volumetric" or "sr-statements"; every object stands in a series of its own, because
+    viewers show the newest object of a series only.
+    """
+
+    role: str
+    dataset: Dataset
+
+
+def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset], context: Context) -> tuple[Document, ...]:
+    """Everything to be sent for one analysis; never empty when "sr" is among ``context.outputs``.
+
+    ``headers`` are those of the series analysed (or that should have been), without pixels. The main report ("sr")
+    holds groups of one kind, each with coordinates on an image; see docs/dicom-results.md for the reasons.
+    Raises PermanentError when the analysis contradicts the images, or a document breaks a rule.
+    """
+    heading = Heading(algorithm, context, first_of(analysis, headers))
+    made: list[Document] = []
+    seg = segmentation.segmentation(analysis, headers, heading) if "seg" in context.outputs else None
+    if seg is not None:
+        made.append(Document(segmentation.ROLE, seg))
+    if "sr" in context.outputs:
+        made += _Reports(analysis, headers, heading, seg).documents()
+    for document in made:
+        broken = check(document.dataset, headers)
+        if broken:
+            raise PermanentError(f"The {document.role} breaks a rule: {broken[0].rule}: {broken[0].words}")
+    return tuple(made)
+
+
+class _Reports:
+    """The documents of one analysis: findings go where their coordinates allow."""
+
+    def __init__(self, analysis: Analysis, headers: Sequence[Dataset], heading: Heading, seg: Dataset | None) -> None:
+        self._analysis, self._heading, self._seg = analysis, heading, seg
+        self._images = {uid: header for uid, header in by_uid(headers).items() if is_image(header)}
+        self._others = [header for header in by_uid(headers).values() if not is_image(header)]
+        self._numbers = {s.number: n for n, s in segmentation.occupied(analysis).items()} if seg is not None else {}
+        self._outlined = [f for f in analysis.findings if f.outline is not None]
+
+    def documents(self) -> list[Document]:
+        if self._outlined:
+            return [self._planar(), *self._volumetric(), *self._statements()]
+        return [self._main_of_statements(), *self._volumetric()]
+
+    def _planar(self) -> Document:
+        groups = [planar(f, f.outline, self._images, self._heading) for f in self._outlined if f.outline is not None]
+        shown = dict.fromkeys(f.outline.sop_instance_uid for f in self._outlined if f.outline is not None)
+        return self._report("sr", _WORDS[self._analysis.outcome], groups, [self._images[uid] for uid in shown])
+
+    def _volumetric(self) -> list[Document]:
+        if self._seg is None:
+            return []
+        series = self._seg.ReferencedSeriesSequence[0].SeriesInstanceUID
+        groups = [
+            volumetric(f, Place(str(self._seg.SOPInstanceUID), self._numbers[f.segment], series), self._heading)
+            for f in self._analysis.findings
+            if f.segment in self._numbers
+        ]
+        return [self._report("sr-volumetric", "volumes", groups, self._key_images(), [self._seg])] if groups else []
+
+    def _statements(self) -> list[Document]:
+        said = [*self._analysis.statements, *self._unplaced()]
+        if not said:
+            return []
+        return [self._of_statements("sr-statements", "statements", said)]
+
+    def _main_of_statements(self) -> Document:
+        said = [self._answer(), *self._analysis.statements, *self._unplaced()]
+        return self._of_statements("sr", _WORDS[self._analysis.outcome], said)
+
+    def _answer(self) -> Statement:
+        """The overall statement as a group of its own: it is what a viewer lists when there is nothing else."""
+        name = f"{self._heading.algorithm.package_id}/answer"
+        return Statement(tracking_id=name, finding=codes.SUMMARY, evaluations=evaluations(self._analysis))
+
+    def _unplaced(self) -> list[Finding]:
+        """Findings with neither an outline nor a segment that was written."""
+        return [f for f in self._analysis.findings if f.outline is None and f.segment not in self._numbers]
+
+    def _of_statements(self, role: str, words: str, said: Sequence[Statement | Finding]) -> Document:
+        image = self._telling_image()
+        groups = [whole_image(statement, image, self._heading) for statement in said]
+        return self._report(role, words, groups, [] if image is None else [image])
+
+    def _report(
+        self, role: str, words: str, groups: Sequence[Group], images: Sequence[Dataset], evidence: Sequence[Dataset] = ()
+    ) -> Document:
+        rest = evidence if evidence or images else self._others[:1]
+        return Document(role, report(role, words, groups, images, rest, self._analysis, self._heading))
+
+    def _key_images(self) -> list[Dataset]:
+        uids = dict.fromkeys(key.sop_instance_uid for key in self._analysis.key_images)
+        return [self._images[uid] for uid in uids if uid in self._images]
+
+    def _telling_image(self) -> Dataset | None:
+        """The best key image, else the middle one of the series."""
+        candidates = self._key_images() or [h for h in self._images.values() if h.SeriesInstanceUID == self._analysis.series_uid]
+        candidates = candidates or list(self._images.values())
+        return candidates[0 if self._key_images() else len(candidates) // 2] if candidates else None

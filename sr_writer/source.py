@@ -1,0 +1,96 @@
+"""The images a result speaks about, reduced to what the writer may rely on: every attribute present, none surprising."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Final
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from domain.errors import PermanentError
+from domain.results import Analysis
+
+# Type 2 attributes of Patient and General Study (PS3.3 C.7.1.1, C.7.2.1): there, even if empty.
+TYPE_2: Final = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+
+# Patient, Patient Study, General Study and request identification: copied unchanged when the images have them.
+COPIED: Final = (
+    *TYPE_2, "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "OtherPatientIDsSequence", "PatientBirthTime",
+    "PatientSpeciesDescription", "PatientSpeciesCodeSequence", "ResponsiblePerson", "ResponsibleOrganization",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "EthnicGroup",
+    "PatientComments", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
+    "ReferencedStudySequence", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy", "PatientAge", "PatientSize",
+    "PatientWeight", "PatientSexNeutered", "AdmissionID", "IssuerOfAdmissionIDSequence", "ServiceEpisodeID",
+    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription", "LongitudinalTemporalInformationModified", "BurnedInAnnotation",
+)  # fmt: skip
+
+_GEOMETRY: Final = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+    "PositionReferenceIndicator", "Modality", "InstanceNumber", "Rows", "Columns", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient", "ImagerPixelSpacing", "PatientOrientation",
+    "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ImageType",
+    "DimensionOrganizationSequence", "DimensionIndexSequence", "SamplesPerPixel", "LossyImageCompression",
+    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
+_PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns")
+
+
+def first_of(analysis: Analysis, headers: Sequence[Dataset]) -> Dataset:
+    """A decoded copy of the header that names patient and study. Raises PermanentError when there is none."""
+    if not headers:
+        raise PermanentError("A result needs the header of at least one object of the study it speaks about.")
+    header = next((h for h in headers if h.get("SeriesInstanceUID") == analysis.series_uid), headers[0])
+    copy = Dataset()
+    for keyword in (*COPIED, *_EQUIPMENT, "SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRequestSequence"):
+        if keyword in header:
+            copy[keyword] = deepcopy(header[keyword])
+    for keyword in TYPE_2:
+        if keyword not in copy:
+            setattr(copy, keyword, "")
+    return copy
+
+
+_EQUIPMENT: Final = (
+    "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName",
+    "InstitutionName", "BodyPartExamined", "Laterality",
+)  # fmt: skip
+
+
+def stand_in(header: Dataset, study_uid: str) -> Dataset:
+    """The geometry and identity of one image with empty patient attributes, for libraries that read both.
+
+    The patient's own attributes are copied later, unchanged: a library that validates them would refuse a study for a
+    birth date in the wrong form.
+    """
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    for keyword in _GEOMETRY:
+        if keyword in header:
+            image[keyword] = header[keyword]
+    for keyword in TYPE_2:
+        setattr(image, keyword, "")
+    image.StudyInstanceUID = study_uid
+    if not image.get("SliceThickness") and "PixelSpacing" in image:
+        image.SliceThickness = image.get("SpacingBetweenSlices") or image.PixelSpacing[0]
+    return image
+
+
+def by_uid(headers: Sequence[Dataset]) -> dict[str, Dataset]:
+    """Headers by SOP Instance UID; those without one cannot be referenced and are left out."""
+    return {str(h.SOPInstanceUID): h for h in headers if h.get("SOPInstanceUID") and h.get("SOPClassUID")}
+
+
+def is_image(header: Dataset) -> bool:
+    """Whether the object has a pixel matrix to point at."""
+    return bool(header.get("Rows") and header.get("Columns"))
+
+
+def has_plane(header: Dataset) -> bool:
+    """Whether the image lies in a frame of reference (PS3.3 C.7.6.2)."""
+    return all(header.get(keyword) not in (None, "") for keyword in _PLANE)
