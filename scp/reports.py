@@ -1,0 +1,73 @@
+"""Storage commitment reports: N-EVENT-REPORT on a new association where the peer listens, else on the one that asked.
+
+PS3.4 J.3.3 allows both. A report that reaches nobody is tried again for a while, then given up: the modality asks again.
+"""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pynetdicom import AE, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
+
+from domain.evidence import Commitment
+from domain.instances import Caller
+from scp.commitment import report as contents
+
+_LOG = logging.getLogger("ancilla.scp")
+_WAITS = (0.0, 1.0, 5.0, 30.0, 120.0)  # seconds before each attempt
+
+
+class Reports:
+    """Sends reports in the background. ``ports`` gives the port where a calling AE title listens."""
+
+    def __init__(self, ae_title: str, ports: dict[str, int], waits: tuple[float, ...] = _WAITS) -> None:
+        self._ae_title, self._ports, self._waits = ae_title, ports, waits
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="commitment")
+        self._stopping = threading.Event()
+
+    def send(self, caller: Caller, association: Any, commitment: Commitment) -> None:
+        """Queue the report; returns at once so that the N-ACTION response goes first."""
+        self._pool.submit(self._deliver, caller, association, commitment)
+
+    def stop(self) -> None:
+        """Give up what waits."""
+        self._stopping.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _deliver(self, caller: Caller, association: Any, commitment: Commitment) -> None:
+        for wait in self._waits:
+            if self._stopping.wait(wait):
+                return
+            if self._on_new(caller, commitment) or self._on_same(association, commitment):
+                return
+        _LOG.warning("event=commitment-report-undelivered caller=%s", caller.calling_ae)
+
+    def _on_new(self, caller: Caller, commitment: Commitment) -> bool:
+        port = self._ports.get(caller.calling_ae)
+        if not port:
+            return False
+        ae = AE(self._ae_title)
+        ae.add_requested_context(StorageCommitmentPushModel)
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        new = ae.associate(caller.address, port, ae_title=caller.calling_ae, ext_neg=[role])
+        if not new.is_established:
+            return False
+        try:
+            return self._report(new, commitment)
+        finally:
+            new.release()
+
+    def _on_same(self, association: Any, commitment: Commitment) -> bool:
+        return bool(association.is_established) and self._report(association, commitment)
+
+    def _report(self, association: Any, commitment: Commitment) -> bool:
+        event_type, information = contents(commitment, self._ae_title)
+        try:
+            status, _ = association.send_n_event_report(
+                information, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            )
+        except (RuntimeError, ValueError):  # the association ended, or this context was not accepted
+            return False
+        return bool(status.get("Status", 0xFFFF) == 0)
