@@ -1,0 +1,199 @@
+"""What ``package.toml`` says, as frozen values: the input contract, how the network is fed, the steps, the tolerances."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from domain.errors import PackageError
+from domain.results import Code
+from inference.keys import Table, known_segments
+from inference.steps.post import PostStep, post_step
+from inference.steps.pre import PreStep, pre_step
+
+CEILING_VOXELS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a series must be like to be analysed; distances in mm, angles in degrees."""
+
+    modality: str
+    orientation: str
+    tolerance_deg: float
+    min_slices: int
+    slice_spacing: tuple[float, ...]
+    gap_factor: float
+    max_missing: int
+    spacing_variation: float
+    pixel_spacing: tuple[float, ...]
+    min_rows: int
+    min_columns: int
+    max_voxels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output tensor: value k of it is segment ``labels[k - 1]``, all of one layer."""
+
+    name: str
+    labels: tuple[int, ...]
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the network is fed and read. Exactly one of ``channels_mm`` and ``channels_slices`` is not empty."""
+
+    file: str
+    input: str
+    size: tuple[int, int]
+    channels_mm: tuple[float, ...]
+    channels_slices: tuple[int, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input tensor."""
+        return len(self.channels_mm) or len(self.channels_slices)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """How far a golden case may differ."""
+
+    volume_percent: float
+    volume_ml: float
+    dice: float
+    quantity_percent: float
+    quantity_absolute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The whole of ``package.toml``."""
+
+    id: str
+    version: str
+    name: str
+    manufacturer: str
+    intended_use: str
+    regulatory_status: str
+    disclaimer: str
+    procedure: Code
+    contract: Contract
+    network: Network
+    preprocessing: tuple[PreStep, ...]
+    postprocessing: tuple[PostStep, ...]
+    tolerances: Tolerances
+
+
+def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
+    """``package.toml`` parsed; ``layer_of`` gives the layer of each segment number; raises PackageError."""
+    table = Table(data, "package.toml")
+    if table.take("format") != 1:
+        raise PackageError("package.toml: 'format' must be 1, the only one this version understands")
+    network = _network(table.table("network"), layer_of)
+    manifest = Manifest(
+        id=_pattern(table, "id", r"[a-z0-9][a-z0-9-]{0,47}", "letters a-z, digits and -, at most 48 characters"),
+        version=_pattern(table, "version", r"(?=.{5,16}$)\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
+        name=table.text("name", 64),
+        manufacturer=table.text("manufacturer", 64),
+        intended_use=table.text("intended_use"),
+        regulatory_status=table.text("regulatory_status"),
+        disclaimer=table.text("disclaimer"),
+        procedure=table.required_code("procedure"),
+        contract=_contract(table.table("input")),
+        network=network,
+        preprocessing=_preprocessing(table.tables("preprocessing"), network.size),
+        postprocessing=tuple(post_step(step, layer_of) for step in table.tables("postprocessing", optional=True)),
+        tolerances=_tolerances(table.table("precision")),
+    )
+    table.done()
+    return manifest
+
+
+def _pattern(table: Table, key: str, pattern: str, words: str) -> str:
+    value = table.text(key)
+    if not re.fullmatch(pattern, value, re.ASCII):
+        raise table.wrong(key, words)
+    return value
+
+
+def _contract(table: Table) -> Contract:
+    table.choice("units", ("HU",))
+    contract = Contract(
+        modality=table.choice("modality", ("CT",)),
+        orientation=table.choice("orientation", ("axial",)),
+        tolerance_deg=table.number("orientation_tolerance_deg", 0, 45),
+        min_slices=table.integer("min_slices", 2, 10_000),
+        slice_spacing=_range(table, "slice_spacing_mm"),
+        gap_factor=table.number("gap_factor", 1.1, 10, default=1.5),
+        max_missing=table.integer("max_missing_slices", 0, 100, default=0),
+        spacing_variation=table.number("spacing_variation", 0.001, 0.5, default=0.1),
+        pixel_spacing=_range(table, "pixel_spacing_mm"),
+        min_rows=table.integer("min_rows", 1, 65535),
+        min_columns=table.integer("min_columns", 1, 65535),
+        max_voxels=table.integer("max_voxels", 1, CEILING_VOXELS, default=800_000_000),
+    )
+    table.done()
+    return contract
+
+
+def _range(table: Table, key: str) -> tuple[float, ...]:
+    low, high = table.numbers(key, 2, 2, 0.001, 1000)
+    if low >= high:
+        raise table.wrong(key, "the least and the greatest value, in this order")
+    return (low, high)
+
+
+def _network(table: Table, layer_of: dict[int, int]) -> Network:
+    table.choice("layout", ("NCHW",))
+    table.choice("value", ("HU",))
+    rows, columns = table.integers("size", 2, 2, 8, 4096)
+    if ("channels_mm" in table) == ("channels_slices" in table):
+        raise PackageError(f"{table.where}: exactly one of 'channels_mm' and 'channels_slices' must be there")
+    millimetres = table.numbers("channels_mm", 1, 32, -1000, 1000) if "channels_mm" in table else ()
+    slices = table.integers("channels_slices", 1, 32, -100, 100) if "channels_slices" in table else ()
+    outputs = tuple(_output(output, layer_of) for output in table.tables("outputs"))
+    network = Network(table.text("file"), table.text("input"), (rows, columns), millimetres, slices, outputs)
+    table.done()
+    return _once(network, layer_of)
+
+
+def _once(network: Network, layer_of: Iterable[int]) -> Network:
+    """Every segment comes from exactly one output, every layer too (one output must not overwrite another)."""
+    given = sorted(label for output in network.outputs for label in output.labels)
+    if given != sorted(layer_of):
+        raise PackageError("package.toml: network: outputs: each segment of segments.json must be a label of exactly one output")
+    if len({output.layer for output in network.outputs}) != len(network.outputs):
+        raise PackageError("package.toml: network: outputs: two outputs fill one layer of segments.json")
+    return network
+
+
+def _output(table: Table, layer_of: dict[int, int]) -> Output:
+    labels = known_segments(table, "labels", layer_of)
+    layers = {layer_of[label] for label in labels}
+    if len(layers) != 1:
+        raise table.wrong("labels", "segments of one layer")
+    output = Output(table.text("name"), labels, layers.pop())
+    table.done()
+    return output
+
+
+def _preprocessing(tables: list[Table], size: tuple[int, int]) -> tuple[PreStep, ...]:
+    names = [table.take("step") for table in tables]
+    if names.count("Resize") != 1 or names[-1] != "Resize":
+        raise PackageError("package.toml: preprocessing: the last step, and only that, must be 'Resize'")
+    return tuple(pre_step(table, size) for table in tables)
+
+
+def _tolerances(table: Table) -> Tolerances:
+    tolerances = Tolerances(
+        volume_percent=table.number("volume_percent", 0, 100),
+        volume_ml=table.number("volume_ml", 0, 1000),
+        dice=table.number("dice", 0, 1),
+        quantity_percent=table.number("quantity_percent", 0, 100),
+        quantity_absolute=table.number("quantity_absolute", 0, 1000),
+    )
+    table.done()
+    return tolerances

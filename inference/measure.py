@@ -1,0 +1,178 @@
+"""Measures the final labels: one pass over the slices makes a small table, and every quantity is computed from that table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.errors import PackageError
+from domain.results import Code
+from inference.keys import Table, known_segments, suggestion
+
+MOST_COMBINATIONS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many voxels of each slice belong to which segments, and the sum of their Hounsfield units.
+
+    ``counts`` and ``sums`` are (slices, combinations); ``members`` is bool (combinations, segments + 1): which segments a
+    voxel of this combination belongs to (one per layer at most). Slices go from feet to head.
+    """
+
+    counts: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.float64]
+    members: npt.NDArray[np.bool_]
+    voxel_ml: float
+
+    def any(self, segments: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Combinations that contain any of the segments."""
+        return np.asarray(self.members[:, list(segments)].any(axis=1))
+
+    def area(self, segment: int) -> npt.NDArray[np.int64]:
+        """Voxels of a segment in each slice."""
+        area: npt.NDArray[np.int64] = self.counts[:, self.any((segment,))].sum(axis=1)
+        return area
+
+
+def tally(layers: npt.NDArray[np.uint8], hu: npt.NDArray[np.int16], voxel_ml: float, layer_of: dict[int, int]) -> Tally:
+    """``layers`` is (layers, slices, rows, columns), ``hu`` (slices, rows, columns)."""
+    ranks, bases = _places(layer_of, layers.shape[0])
+    combinations = int(np.prod(bases))
+    counts = np.zeros((hu.shape[0], combinations), np.int64)
+    sums = np.zeros(counts.shape)
+    for s in range(hu.shape[0]):
+        marked = np.flatnonzero(layers[:, s].any(axis=0))
+        if marked.size:
+            codes = np.zeros(marked.size, np.intp)
+            for layer, base in enumerate(bases):
+                codes = codes * base + ranks[layer, layers[layer, s].ravel()[marked]]
+            counts[s] = np.bincount(codes, minlength=combinations)
+            sums[s] = np.bincount(codes, hu[s].ravel()[marked], combinations)
+    return Tally(counts, sums, _members(layer_of, bases), voxel_ml)
+
+
+def combinations(layer_of: dict[int, int]) -> int:
+    """How many combinations of segments of different layers there can be."""
+    layers = list(layer_of.values())
+    return int(np.prod([layers.count(layer) + 1 for layer in set(layers)], dtype=object))
+
+
+def _places(layer_of: dict[int, int], layers: int) -> tuple[npt.NDArray[np.intp], list[int]]:
+    ranks = np.zeros((layers, 256), np.intp)
+    bases = [1] * layers
+    for segment in sorted(layer_of):
+        layer = layer_of[segment]
+        ranks[layer, segment] = bases[layer]
+        bases[layer] += 1
+    return ranks, bases
+
+
+def _members(layer_of: dict[int, int], bases: list[int]) -> npt.NDArray[np.bool_]:
+    members = np.zeros((int(np.prod(bases)), len(layer_of) + 1), bool)
+    digits = np.unravel_index(np.arange(len(members)), bases)
+    ranks, _ = _places(layer_of, len(bases))
+    for segment, layer in layer_of.items():
+        members[:, segment] = digits[layer] == ranks[layer, segment]
+    return members
+
+
+ML = Code("ml", "UCUM", "milliliter")
+HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+PERCENT = Code("%", "UCUM", "Percent")
+SCORE = Code("{score}", "UCUM", "Score")
+VOLUME = Code("118565006", "SCT", "Volume")
+ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
+MEAN = Code("373098007", "SCT", "Mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One named number of ``report.json``: its unit and how it comes from a tally (None: it has no value)."""
+
+    name: str
+    unit: Code
+    value: Callable[[Tally], float | None]
+    concept: Code | None = None  # what it is called in a report, unless the package says otherwise
+    derivation: Code | None = None
+
+
+def quantity(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    """The quantity a table of ``quantities`` asks for; raises PackageError."""
+    measure = table.text("measure")
+    if measure not in MEASURES:
+        raise PackageError(f"{table.where}: there is no measure {measure!r}{suggestion(measure, MEASURES)}")
+    found = MEASURES[measure](name, table, known)
+    table.done()
+    return found
+
+
+def volume(table: Tally, segments: Sequence[int]) -> float:
+    """Millilitres of any of the segments."""
+    return float(table.counts[:, table.any(segments)].sum() * table.voxel_ml)
+
+
+def mean(table: Tally, segments: Sequence[int]) -> float | None:
+    """Mean Hounsfield units of any of the segments."""
+    inside = table.any(segments)
+    count = table.counts[:, inside].sum()
+    return float(table.sums[:, inside].sum() / count) if count else None
+
+
+def percent_affected(table: Tally, lesions: Sequence[int], organs: Sequence[int]) -> float | None:
+    """Lesion voxels inside the organs, in per cent of the organs' voxels."""
+    inside = table.any(organs)
+    total = table.counts[:, inside].sum()
+    return float(100 * table.counts[:, inside & table.any(lesions)].sum() / total) if total else None
+
+
+def zonal_severity(
+    table: Tally, lesions: Sequence[int], organs: Sequence[int], zones: int, bands: Sequence[float]
+) -> float | None:
+    """Sum over organs and zones of 0 (no lesion) or 1 + the number of bands reached by the zone's percentage."""
+    where = np.flatnonzero(table.counts[:, table.any(organs)].sum(axis=1))
+    if where.size == 0:
+        return None
+    first, height = int(where[0]), int(where[-1]) + 1 - int(where[0])
+    # A slice belongs to the zone its centre lies in.
+    zone = (2 * (np.arange(len(table.counts)) - first) + 1) * zones // (2 * height)
+    score = 0
+    for organ in organs:
+        inside = table.any((organ,))
+        for part in range(zones):
+            counts = table.counts[zone == part]
+            total, hit = counts[:, inside].sum(), counts[:, inside & table.any(lesions)].sum()
+            score += 1 + sum(100 * hit >= band * total for band in bands) if hit else 0
+    return float(score)
+
+
+def _volume(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    return Quantity(name, ML, lambda counted: volume(counted, segments), VOLUME)
+
+
+def _mean(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    return Quantity(name, HOUNSFIELD, lambda counted: mean(counted, segments), ATTENUATION, MEAN)
+
+
+def _percent_affected(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    lesions, organs = known_segments(table, "lesions", known), known_segments(table, "organs", known)
+    return Quantity(name, PERCENT, lambda counted: percent_affected(counted, lesions, organs))
+
+
+def _zonal_severity(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    lesions, organs = known_segments(table, "lesions", known), known_segments(table, "organs", known)
+    zones, bands = table.integer("zones", 1, 10), table.numbers("bands_percent", 1, 10, 0, 100)
+    if list(bands) != sorted(bands):
+        raise table.wrong("bands_percent", "rising numbers")
+    return Quantity(name, SCORE, lambda counted: zonal_severity(counted, lesions, organs, zones, bands))
+
+
+MEASURES: dict[str, Callable[[str, Table, dict[int, int]], Quantity]] = {
+    "Volume": _volume,
+    "Mean": _mean,
+    "PercentAffected": _percent_affected,
+    "ZonalSeverity": _zonal_severity,
+}

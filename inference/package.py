@@ -1,0 +1,205 @@
+"""Loads a model package, which is data and nothing else, and refuses it with one sentence when anything is not as it should be.
+
+The format is described in docs/model-package.md.
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domain.errors import PackageError
+from domain.results import Algorithm, Code, Segment
+from inference import archive
+from inference.contract import Contract, Manifest, Network, Tolerances, read_manifest
+from inference.descriptors import read_segments
+from inference.measure import MOST_COMBINATIONS, combinations
+from inference.plan import Plan, read_plan
+from inference.steps.post import PostStep
+from inference.steps.pre import PreStep
+
+CARD = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A model package in memory. ``digest`` is the SHA-256 (hex) of its ``SHA256SUMS``."""
+
+    digest: str
+    manifest: Manifest
+    segments: tuple[Segment, ...]
+    layer_of: dict[int, int]  # segment number -> layer
+    plan: Plan
+    files: archive.Files
+
+    @property
+    def id(self) -> str:
+        """The identifier that never changes between versions."""
+        return self.manifest.id
+
+    @property
+    def version(self) -> str:
+        """Three numbers."""
+        return self.manifest.version
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.manifest.name
+
+    @property
+    def contract(self) -> Contract:
+        """What a series must be like."""
+        return self.manifest.contract
+
+    @property
+    def network(self) -> Network:
+        """How the network is fed and read."""
+        return self.manifest.network
+
+    @property
+    def preprocessing(self) -> tuple[PreStep, ...]:
+        """Steps for one slice, the last of which is Resize."""
+        return self.manifest.preprocessing
+
+    @property
+    def postprocessing(self) -> tuple[PostStep, ...]:
+        """Steps for the label layers."""
+        return self.manifest.postprocessing
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """For golden cases."""
+        return self.manifest.tolerances
+
+    @property
+    def layers(self) -> int:
+        """Number of label layers."""
+        return max(self.layer_of.values()) + 1
+
+    @property
+    def card(self) -> str:
+        """The model card, for people."""
+        return self.files[CARD].decode("utf-8", "replace")
+
+    @property
+    def procedure(self) -> Code:
+        """Procedure Reported."""
+        return self.manifest.procedure
+
+    def weights(self) -> tuple[bytes, bytes]:
+        """The bytes of the network file and of its weights (empty for ONNX)."""
+        name = self.network.file
+        return self.files[name], self.files.get(f"{name.removesuffix('.xml')}.bin", b"") if name.endswith(".xml") else b""
+
+    def golden_cases(self) -> tuple[str, ...]:
+        """Names of the golden cases."""
+        return _cases(self.files)
+
+    def algorithm(self, slot: int = 0, precision: str = "") -> Algorithm:
+        """Who says so."""
+        about = self.manifest
+        return Algorithm(
+            about.id,
+            about.name,
+            about.version,
+            self.digest,
+            about.manufacturer,
+            about.disclaimer,
+            about.procedure,
+            precision,
+            slot,
+        )
+
+
+def load(path: Path) -> Package:
+    """A sealed package (folder or zip); raises PackageError."""
+    files = archive.read_files(path)
+    digest = archive.verify(files)
+    package = understand(files, digest)
+    for case in package.golden_cases():
+        if f"golden/{case}.json" not in files:
+            raise PackageError(f"golden/{case}.json is missing: run 'python -m inference.golden record' first")
+    if not package.golden_cases():
+        raise PackageError("the package has no golden case (golden/<case>.npz)")
+    return package
+
+
+def understand(files: archive.Files, digest: str = "") -> Package:
+    """The package these files make, seal and golden cases not looked at; raises PackageError."""
+    for name in ("package.toml", "segments.json", "report.json", CARD):
+        if name not in files:
+            raise PackageError(f"{name} is missing")
+    about = _parsed(files, "package.toml", tomllib.loads)
+    segments, layer_of = read_segments(_parsed(files, "segments.json", json.loads))
+    if combinations(layer_of) > MOST_COMBINATIONS:
+        raise PackageError("segments.json: too many segments in too many layers")
+    manifest = read_manifest(about, layer_of)
+    plan = read_plan(_parsed(files, "report.json", json.loads), layer_of)
+    package = Package(digest, manifest, _tracked(segments, manifest.id, plan), layer_of, plan, files)
+    _check_files(package)
+    return package
+
+
+def _tracked(segments: tuple[Segment, ...], package_id: str, plan: Plan) -> tuple[Segment, ...]:
+    """A segment is tracked under the name of the finding that tells about it, or else under its number."""
+    names = {item.segment: item.name for item in reversed(plan.findings)}
+    return tuple(replace(s, tracking_id=f"{package_id}/{names.get(s.number, f'segment-{s.number}')}/1") for s in segments)
+
+
+def seal(path: Path) -> str:
+    """Checks a package folder and writes its ``SHA256SUMS``; gives the digest; raises PackageError."""
+    if not path.is_dir():
+        raise PackageError("only a folder can be sealed; zip it afterwards if you like")
+    files = archive.read_files(path)
+    understand(files)
+    (path / archive.SUMS).write_bytes(archive.sums(files))
+    return load(path).digest
+
+
+def _parsed(files: archive.Files, name: str, parse: Callable[[str], dict[str, object]]) -> dict[str, object]:
+    try:
+        return parse(files[name].decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise PackageError(f"{name} is not readable: {error}") from error
+
+
+def _check_files(package: Package) -> None:
+    network = package.network.file
+    allowed = {"package.toml", "segments.json", "report.json", CARD, "LICENSE", "NOTICE", archive.SUMS, network}
+    if not network.endswith((".xml", ".onnx")) or "/" in network:
+        raise PackageError("package.toml: network: 'file' must be an .xml (OpenVINO) or .onnx file beside package.toml")
+    if network.endswith(".xml"):
+        allowed.add(network.removesuffix(".xml") + ".bin")
+    for name in sorted({network, *allowed} - {"LICENSE", "NOTICE", archive.SUMS}):
+        if name not in package.files:
+            raise PackageError(f"{name} is missing")
+    cases = package.golden_cases()
+    allowed |= {f"golden/{case}{suffix}" for case in cases for suffix in (".npz", ".json")}
+    for name in sorted(set(package.files) - allowed):
+        raise PackageError(f"{name} has no place in a model package")
+
+
+def _cases(files: archive.Files) -> tuple[str, ...]:
+    names = (name for name in files if name.startswith("golden/") and name.endswith(".npz"))
+    return tuple(sorted(name.removeprefix("golden/").removesuffix(".npz") for name in names))
+
+
+def main(arguments: list[str]) -> int:
+    """``seal FOLDER`` or ``check FOLDER|ZIP``."""
+    commands: dict[str, Callable[[Path], str]] = {"seal": seal, "check": lambda path: load(path).digest}
+    if len(arguments) != 2 or arguments[0] not in commands:
+        sys.stderr.write("usage: python -m inference.package seal FOLDER | check FOLDER\n")
+        return 2
+    try:
+        sys.stdout.write(commands[arguments[0]](Path(arguments[1])) + "\n")
+    except PackageError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""What ``report.json`` says, as frozen values: quantities, when a study is positive, findings, statements, wording."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domain.errors import PackageError
+from domain.results import Code, Evaluation
+from inference import wording
+from inference.keys import Table, suggestion
+from inference.measure import Quantity, quantity
+
+WHEN = ("always", "positive", "negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A quantity must be at least this much (a quantity without value is not). ``words``: what to say when it is not."""
+
+    quantity: str
+    at_least: float
+    words: str = ""
+
+    def holds(self, values: Mapping[str, float | None]) -> bool:
+        """Whether it holds for these values."""
+        value = values[self.quantity]
+        return value is not None and value >= self.at_least
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A measurement to be reported."""
+
+    quantity: Quantity
+    name: Code
+    method: Code | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPlan:
+    """One finding: when it is said, of which segment, and what is said about it."""
+
+    name: str
+    when: str
+    segment: int
+    finding: Code
+    site: Code | None
+    laterality: Code | None
+    outline: bool
+    measurements: tuple[Said, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPlan:
+    """One statement about the study."""
+
+    name: str
+    when: str
+    finding: Code
+    measurements: tuple[Said, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole of ``report.json``."""
+
+    quantities: dict[str, Quantity]
+    positive: tuple[Condition, ...]
+    require: tuple[Condition, ...]
+    summary_positive: str
+    summary_negative: str
+    findings: tuple[FindingPlan, ...]
+    statements: tuple[StatementPlan, ...]
+    window: tuple[float, float]
+    caption: str
+
+
+def read_plan(data: object, layer_of: dict[int, int]) -> Plan:
+    """``report.json`` parsed; raises PackageError."""
+    table = Table(data, "report.json")
+    quantities = _quantities(table.table("quantities"), layer_of)
+    summary, pictures = table.table("summary"), table.table("key_images")
+    plan = Plan(
+        quantities=quantities,
+        positive=tuple(_condition(item, quantities) for item in table.tables("positive")),
+        require=tuple(_condition(item, quantities, words=True) for item in table.tables("require", optional=True)),
+        summary_positive=_words(summary, "positive", quantities),
+        summary_negative=_words(summary, "negative", quantities),
+        findings=tuple(_finding(item, quantities, layer_of) for item in table.tables("findings")),
+        statements=tuple(_statement(item, quantities) for item in table.tables("statements")),
+        window=_window(pictures),
+        caption=_words(pictures, "caption", (*quantities, "label")),
+    )
+    for part in (summary, pictures, table):
+        part.done()
+    return _complete(plan)
+
+
+def _complete(plan: Plan) -> Plan:
+    names = [item.name for item in plan.findings] + [item.name for item in plan.statements]
+    if len(set(names)) != len(names):
+        raise PackageError("report.json: the names of findings and statements must all be different")
+    if not plan.positive:
+        raise PackageError("report.json: 'positive' must have at least one condition")
+    if not any(item.outline and item.when == "positive" for item in plan.findings):
+        raise PackageError("report.json: at least one finding with when = 'positive' must have 'outline': true")
+    if any(item.outline and item.when == "negative" for item in plan.findings):
+        raise PackageError("report.json: a finding with when = 'negative' cannot have an outline")
+    if not any(item.when != "positive" for item in plan.statements):
+        raise PackageError("report.json: at least one statement must be said of a negative study")
+    if any(not (item.evaluations or item.measurements) for item in plan.statements):
+        raise PackageError("report.json: a statement must have evaluations or measurements")
+    return plan
+
+
+def _quantities(table: Table, layer_of: dict[int, int]) -> dict[str, Quantity]:
+    found = {}
+    for name in table.names():
+        if not re.fullmatch(r"[a-z0-9_]{1,48}", name) or name == "label":
+            raise PackageError(f"{table.where}: {name!r} must be made of a-z, 0-9 and _ (and not be 'label')")
+        found[name] = quantity(name, table.table(name), layer_of)
+    return found
+
+
+def _known(table: Table, quantities: Mapping[str, Quantity]) -> str:
+    name = table.text("quantity")
+    if name not in quantities:
+        raise PackageError(f"{table.where}: there is no quantity {name!r}{suggestion(name, quantities)}")
+    return name
+
+
+def _condition(table: Table, quantities: Mapping[str, Quantity], words: bool = False) -> Condition:
+    condition = Condition(_known(table, quantities), table.number("at_least"), table.text("words", 300) if words else "")
+    table.done()
+    return condition
+
+
+def _words(table: Table, key: str, known: object) -> str:
+    words = table.text(key, 300)
+    assert isinstance(known, Mapping | tuple)
+    wording.check(words, known, f"{table.where}: {key}")
+    return words
+
+
+def _window(table: Table) -> tuple[float, float]:
+    centre, width = table.numbers("window", 2, 2, -5000, 10000)
+    if width < 1:
+        raise table.wrong("window", "centre and width in HU, the width at least 1")
+    return centre, width
+
+
+def _said(table: Table, quantities: Mapping[str, Quantity]) -> Said:
+    said = quantities[_known(table, quantities)]
+    name, method = table.code("name", optional=True) or said.concept, table.code("method", optional=True)
+    table.done()
+    if name is None:
+        raise PackageError(f"{table.where}: {said.name!r} has no standard name: give 'name', a code")
+    return Said(said, name, method)
+
+
+def _evaluation(table: Table) -> Evaluation:
+    evaluation = Evaluation(table.required_code("name"), table.required_code("value"))
+    table.done()
+    return evaluation
+
+
+def _name(table: Table) -> str:
+    name = table.text("name", 48)
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise table.wrong("name", "made of a-z, 0-9 and -")
+    return name
+
+
+def _finding(table: Table, quantities: Mapping[str, Quantity], layer_of: dict[int, int]) -> FindingPlan:
+    segment = table.integer("segment", 1, 255)
+    if segment not in layer_of:
+        raise table.wrong("segment", "the labelID of a segment of segments.json")
+    plan = FindingPlan(
+        name=_name(table),
+        when=table.choice("when", WHEN),
+        segment=segment,
+        finding=table.required_code("finding"),
+        site=table.code("site", optional=True),
+        laterality=table.code("laterality", optional=True),
+        outline=table.flag("outline", False),
+        measurements=tuple(_said(item, quantities) for item in table.tables("measurements", optional=True)),
+        evaluations=tuple(_evaluation(item) for item in table.tables("evaluations", optional=True)),
+    )
+    table.done()
+    return plan
+
+
+def _statement(table: Table, quantities: Mapping[str, Quantity]) -> StatementPlan:
+    plan = StatementPlan(
+        name=_name(table),
+        when=table.choice("when", WHEN),
+        finding=table.required_code("finding"),
+        measurements=tuple(_said(item, quantities) for item in table.tables("measurements", optional=True)),
+        evaluations=tuple(_evaluation(item) for item in table.tables("evaluations", optional=True)),
+    )
+    table.done()
+    return plan

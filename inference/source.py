@@ -1,0 +1,118 @@
+"""Opens one received image: its header as a data set, its pixel data as a view of the bytes, nothing copied or decoded."""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+MOST_INFLATED = 256 * 1024**2
+_PREAMBLE = 132
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image. ``header`` has no pixel data, but its ``file_meta``; ``data`` starts at the tag of the pixel data (empty: there
+    is none). ``fault`` says in words why the image cannot be read at all."""
+
+    header: Dataset
+    data: memoryview
+    fault: str = ""
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID, or nothing."""
+        return text(self.header, "SeriesInstanceUID")
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID, or nothing."""
+        return text(self.header, "SOPInstanceUID")
+
+    @property
+    def transfer_syntax(self) -> str:
+        """Transfer Syntax UID of the bytes, or nothing."""
+        return text(self.header.file_meta, "TransferSyntaxUID") if hasattr(self.header, "file_meta") else ""
+
+
+def open_source(part10: memoryview | bytes) -> Source:
+    """PS3.10 bytes as a Source; never raises: what cannot be read has a ``fault`` and is answered "undecodable"."""
+    view = memoryview(part10)
+    try:
+        stream = io.BytesIO(view)
+        with warnings.catch_warnings():
+            # Warnings about values would quote them, and they are a patient's.
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(stream, stop_before_pixels=True)
+        at = stream.tell()
+        if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return _inflated(view)
+        return Source(header, view[at:])
+    except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything
+        return _unreadable(type(error).__name__)
+
+
+def _unreadable(words: str) -> Source:
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    return Source(header, memoryview(b""), f"an image cannot be read ({words})")
+
+
+def _inflated(view: memoryview) -> Source:
+    """The deflated transfer syntax (PS3.5 A.5), inflated to a bounded size."""
+    (length,) = struct.unpack_from("<I", view, _PREAMBLE + 8)
+    start = _PREAMBLE + 12 + length
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(view[start:], MOST_INFLATED)
+    if inflater.unconsumed_tail:
+        return _unreadable("it inflates to more than an image may hold")
+    stream = io.BytesIO(data)
+    header = pydicom.dcmread(io.BytesIO(view), stop_before_pixels=True).file_meta
+    body = pydicom.filereader.read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >= 0x7FE00008)
+    dataset = Dataset(body)
+    dataset.file_meta = header
+    return Source(dataset, memoryview(data)[stream.tell() :])
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """A value as text, or nothing where it is absent or malformed."""
+    value = _value(header, keyword)
+    return "" if value is None else str(value)
+
+
+def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """``count`` finite numbers of a multi-valued element, or None where it is absent or malformed."""
+    value = _value(header, keyword)
+    try:
+        found = tuple(float(v) for v in (value if count > 1 else (value,)))
+    except (TypeError, ValueError):
+        return None
+    return found if len(found) == count and all(abs(v) < 1e12 for v in found) else None
+
+
+def words(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values as texts."""
+    value = _value(header, keyword)
+    if value is None or isinstance(value, str):
+        return (str(value),) if value else ()
+    try:
+        return tuple(str(v) for v in value)
+    except TypeError:
+        return (str(value),)
+
+
+def integer(header: Dataset, keyword: str) -> int | None:
+    """A whole number, or None where it is absent or malformed."""
+    found = numbers(header, keyword, 1)
+    return None if found is None or found[0] != int(found[0]) else int(found[0])
+
+
+def _value(header: Dataset, keyword: str) -> object:
+    try:
+        return header.get(keyword)
+    except Exception:  # noqa: BLE001 - pydicom converts lazily and raises whatever a malformed value leads to
+        return None

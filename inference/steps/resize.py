@@ -1,0 +1,61 @@
+"""Brings a slice to another size: exact area means, or bilinear between pixel centres, with a fast path for whole factors."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.float32]
+
+
+def resize(image: npt.NDArray[np.number], size: tuple[int, int], mode: str) -> Image:
+    """(rows, columns) of any number type to float32 ``size``.
+
+    ``area``: each output pixel is the mean of the area it covers (an axis that grows is bilinear). ``bilinear``: pixel centres
+    at half-integers, edges repeated, no anti-aliasing (what PyTorch calls ``align_corners=False``).
+    """
+    factors = (image.shape[0] // size[0], image.shape[1] // size[1])
+    whole = image.shape == (factors[0] * size[0], factors[1] * size[1])
+    if whole and factors == (1, 1):
+        return image.astype(np.float32)
+    if whole and mode == "area" and max(factors) <= 8:
+        return _blocks(image, factors)
+    down = weights(image.shape[0], size[0], mode)
+    across = weights(image.shape[1], size[1], mode)
+    result: Image = down @ image.astype(np.float32) @ across.T
+    return result
+
+
+def _blocks(image: npt.NDArray[np.number], factors: tuple[int, int]) -> Image:
+    """Mean of whole blocks: sums in int32 for integers, so exact."""
+    kind: type[np.number] = np.int32 if np.issubdtype(image.dtype, np.integer) else np.float32
+    rows: npt.NDArray[Any] = image[:: factors[0]].astype(kind)
+    for i in range(1, factors[0]):
+        rows += image[i :: factors[0]]
+    total = rows[:, :: factors[1]].copy()
+    for i in range(1, factors[1]):
+        total += rows[:, i :: factors[1]]
+    result: Image = total.astype(np.float32) * np.float32(1 / (factors[0] * factors[1]))
+    return result
+
+
+@cache
+def weights(before: int, after: int, mode: str) -> Image:
+    """The matrix (after, before) that resamples one axis; every row sums to 1."""
+    if mode == "area" and after <= before:
+        edges = np.linspace(0, before, after + 1)
+        start, stop = np.arange(before), np.arange(1, before + 1)
+        cover = np.minimum(edges[1:, None], stop) - np.maximum(edges[:-1, None], start)
+        matrix = np.clip(cover, 0, None)
+    else:
+        centre = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+        matrix = np.clip(1 - np.abs(centre[:, None] - np.arange(before)), 0, None)
+    result: Image = (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def nearest(before: int, after: int) -> npt.NDArray[np.intp]:
+    """For each of ``after`` pixels the index of the pixel of ``before`` that covers its centre."""
+    index: npt.NDArray[np.intp] = ((2 * np.arange(after) + 1) * before // (2 * after)).astype(np.intp)
+    return index
