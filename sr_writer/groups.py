@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from highdicom.sr import (
     CodeContentItem,
+    CodedConcept,
     FindingSite,
     GraphicTypeValues,
     ImageRegion,
@@ -27,8 +28,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from domain.errors import PermanentError
-from domain.results import Evaluation, Finding, Measurement, Outline, Statement
-from sr_writer.codes import AI_FAMILY, SOURCE_OF_MEASUREMENT, WHOLE_FINDING, concept
+from domain.results import Code, Evaluation, Finding, Measurement, Outline, Statement
+from sr_writer.codes import AI_FAMILY, IMAGE_REGION, WHOLE_FINDING, concept
 from sr_writer.heading import Heading
 from sr_writer.identity import tracking_uid
 from sr_writer.segmentation import parameters
@@ -98,7 +99,7 @@ def whole_image(statement: Statement | Finding, image: Dataset | None, heading: 
     return group
 
 
-def _said(said: Finding | Statement, heading: Heading) -> dict[str, object]:
+def _said(said: Finding | Statement, heading: Heading) -> dict[str, Any]:
     """What all kinds of group have in common."""
     site = said.site if isinstance(said, Finding) else None
     laterality = said.laterality if isinstance(said, Finding) else None
@@ -107,7 +108,7 @@ def _said(said: Finding | Statement, heading: Heading) -> dict[str, object]:
             uid=tracking_uid(heading.context.study_uid, said.tracking_id), identifier=said.tracking_id
         ),
         "finding_type": concept(said.finding),
-        "finding_sites": None if site is None else [FindingSite(concept(site), laterality and concept(laterality))],
+        "finding_sites": None if site is None else [FindingSite(concept(site), _maybe(laterality))],
         "algorithm_id": hd.sr.AlgorithmIdentification(
             name=heading.algorithm.name,
             version=heading.algorithm.version,
@@ -130,9 +131,13 @@ def _measured(measurement: Measurement, whole: bool = False) -> hd.sr.Measuremen
         name=concept(measurement.name),
         value=float(measurement.value),
         unit=concept(measurement.unit),
-        derivation=measurement.derivation and concept(measurement.derivation),
-        method=method and concept(method),
+        derivation=_maybe(measurement.derivation),
+        method=_maybe(method),
     )
+
+
+def _maybe(code: Code | None) -> CodedConcept | None:
+    return None if code is None else concept(code)
 
 
 def _polygon(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -153,7 +158,7 @@ def _region_source(images: Mapping[str, Dataset], uid: str, frame: int | None) -
 def _frame(image: Dataset) -> ScoordContentItem:
     columns, rows = int(image.Columns), int(image.Rows)
     item = ScoordContentItem(
-        name=concept(SOURCE_OF_MEASUREMENT),
+        name=concept(IMAGE_REGION),
         graphic_type=GraphicTypeValues.POLYLINE,
         graphic_data=np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], np.float64),
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,

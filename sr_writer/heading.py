@@ -1,13 +1,13 @@
-"""Everything around the content of an object: patient, study, series, equipment and time, derived and never drawn from a clock."""
+"""What stands around the content: patient, study, series, equipment and time, derived and never drawn from a clock."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from domain.results import Algorithm
 from sr_writer import codes
@@ -19,7 +19,7 @@ from sr_writer.source import COPIED
 # PS3.7 D.3.3.2: one UID for this writer, whatever it writes.
 IMPLEMENTATION_UID: Final = "2.25.12849663802249627628168728046709690660"
 IMPLEMENTATION_NAME: Final = "ANCILLA_1"
-NUMBERS: Final = {"sr": 0, "seg": 1, "sr-volumetric": 2, "sr-statements": 3}
+NUMBERS: Final = {"sr": 0, "seg": 1, "sr-volumetric": 2}
 _BASE_NUMBER: Final = 9000
 
 
@@ -36,7 +36,7 @@ class Heading:
         c = self.context
         return uid(c.study_uid, c.revision, c.input_digest, c.package_digest, role)
 
-    def arguments(self, role: str) -> dict[str, object]:
+    def arguments(self, role: str) -> dict[str, Any]:
         """What every constructor of highdicom wants to know."""
         return {
             "series_instance_uid": self.uid(role + "/series"),
@@ -55,7 +55,7 @@ class Heading:
         self._equipment(dataset)
         self._times(dataset)
         dataset.SeriesDescription = series_description
-        if self.first.get("BodyPartExamined"):
+        if "BodyPartExamined" in self.first and dataset.Modality == "SEG":
             dataset.BodyPartExamined = self.first.BodyPartExamined
         _meta(dataset)
         _private_schemes(dataset, self.algorithm.manufacturer)
@@ -119,14 +119,14 @@ def _meta(dataset: Dataset) -> None:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_NAME
     dataset.file_meta = meta
     dataset.preamble = b"\x00" * 128
 
 
 def _private_schemes(dataset: Dataset, organization: str) -> None:
-    """PS3.3 C.12.1.1.x: who answers for the private coding schemes used anywhere in the object."""
+    """PS3.3 C.12.1.1: who answers for the private coding schemes used anywhere in the object."""
     items = []
     for designator in sorted(_designators(dataset)):
         item = Dataset()

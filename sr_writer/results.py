@@ -29,7 +29,7 @@ _WORDS: Final = {
 class Document:
     """One object ready to be saved with ``dataset.save_as(path, enforce_file_format=True)``.
 
-    ``role`` is "seg", "sr", "sr-volumetric" or "sr-statements"; every object stands in a series of its own, because
+    ``role`` is "seg", "sr" or "sr-volumetric"; every object stands in a series of its own, because
     viewers show the newest object of a series only.
     """
 
@@ -41,7 +41,7 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     """Everything to be sent for one analysis; never empty when "sr" is among ``context.outputs``.
 
     ``headers`` are those of the series analysed (or that should have been), without pixels. The main report ("sr")
-    holds groups of one kind, each with coordinates on an image; see docs/dicom-results.md for the reasons.
+    holds groups that all have coordinates on an image; see docs/dicom-results.md for the reasons.
     Raises PermanentError when the analysis contradicts the images, or a document breaks a rule.
     """
     heading = Heading(algorithm, context, first_of(analysis, headers))
@@ -66,17 +66,21 @@ class _Reports:
         self._images = {uid: header for uid, header in by_uid(headers).items() if is_image(header)}
         self._others = [header for header in by_uid(headers).values() if not is_image(header)]
         self._numbers = {s.number: n for n, s in segmentation.occupied(analysis).items()} if seg is not None else {}
-        self._outlined = [f for f in analysis.findings if f.outline is not None]
+        self._outlined = [(f, f.outline) for f in analysis.findings if f.outline is not None]
 
     def documents(self) -> list[Document]:
-        if self._outlined:
-            return [self._planar(), *self._volumetric(), *self._statements()]
-        return [self._main_of_statements(), *self._volumetric()]
+        return [self._main(), *self._volumetric()]
 
-    def _planar(self) -> Document:
-        groups = [planar(f, f.outline, self._images, self._heading) for f in self._outlined if f.outline is not None]
-        shown = dict.fromkeys(f.outline.sop_instance_uid for f in self._outlined if f.outline is not None)
-        return self._report("sr", _WORDS[self._analysis.outcome], groups, [self._images[uid] for uid in shown])
+    def _main(self) -> Document:
+        """The answer first, then what is true of the study as a whole, then every outlined finding."""
+        image = self._telling_image()
+        said: list[Statement | Finding] = [self._answer(), *self._analysis.statements, *self._unplaced()]
+        groups: list[Group] = [whole_image(each, image, self._heading) for each in said]
+        groups += [planar(f, o, self._images, self._heading) for f, o in self._outlined]
+        shown = dict.fromkeys(o.sop_instance_uid for _, o in self._outlined)
+        images = {str(i.SOPInstanceUID): i for i in (image, *(self._images[uid] for uid in shown)) if i is not None}
+        words = _WORDS[self._analysis.outcome]
+        return self._report("sr", words, groups, list(images.values()))
 
     def _volumetric(self) -> list[Document]:
         if self._seg is None:
@@ -89,16 +93,6 @@ class _Reports:
         ]
         return [self._report("sr-volumetric", "volumes", groups, self._key_images(), [self._seg])] if groups else []
 
-    def _statements(self) -> list[Document]:
-        said = [*self._analysis.statements, *self._unplaced()]
-        if not said:
-            return []
-        return [self._of_statements("sr-statements", "statements", said)]
-
-    def _main_of_statements(self) -> Document:
-        said = [self._answer(), *self._analysis.statements, *self._unplaced()]
-        return self._of_statements("sr", _WORDS[self._analysis.outcome], said)
-
     def _answer(self) -> Statement:
         """The overall statement as a group of its own: it is what a viewer lists when there is nothing else."""
         name = f"{self._heading.algorithm.package_id}/answer"
@@ -107,11 +101,6 @@ class _Reports:
     def _unplaced(self) -> list[Finding]:
         """Findings with neither an outline nor a segment that was written."""
         return [f for f in self._analysis.findings if f.outline is None and f.segment not in self._numbers]
-
-    def _of_statements(self, role: str, words: str, said: Sequence[Statement | Finding]) -> Document:
-        image = self._telling_image()
-        groups = [whole_image(statement, image, self._heading) for statement in said]
-        return self._report(role, words, groups, [] if image is None else [image])
 
     def _report(
         self, role: str, words: str, groups: Sequence[Group], images: Sequence[Dataset], evidence: Sequence[Dataset] = ()

@@ -159,9 +159,9 @@ def _drawable(ds: Dataset, _: Headers) -> Words:
     return _some(wrong, "measurement groups have no coordinates on an image")
 
 
-def _one_kind(ds: Dataset, _: Headers) -> Words:
+def _volumetric_alone(ds: Dataset, _: Headers) -> Words:
     kinds = {_template(g) for g in _groups(ds)}
-    return f"groups of kinds {', '.join(sorted(kinds))} in one document" if len(kinds) > 1 else None
+    return "volumetric groups beside others" if "1411" in kinds and len(kinds) > 1 else None
 
 
 def _inside(ds: Dataset, headers: Headers) -> Words:
@@ -295,7 +295,7 @@ RULES: Final = (
     Rule("coordinates", _is_sr, _coordinates_complete, "coordinates without name or image cannot be drawn", _OHIF_SR),
     Rule("planar-region", _is_sr, _planar_region, "validators take such a group for TID 1501", "PS3.16 TID 1410 row 5"),
     Rule("drawable", _is_sr, _drawable, "OHIF 3.13 blanks its viewport on a group without SCOORD", _OHIF_SR),
-    Rule("one-kind", _is_sr, _one_kind, "PixelMed's validator cannot tell the kinds apart; neither can OHIF", "PixelMed"),
+    Rule("volumetric-alone", _is_sr, _volumetric_alone, "PixelMed's validator takes the others for broken ones", "PixelMed 2022"),
     Rule("inside", _is_sr, _inside, "an outline beside its image is wrong whatever it says", "PS3.3 C.18.6.1.1"),
     Rule("evidence", _is_sr, _evidence, "archives fetch by this list", "PS3.3 C.17.2.3"),
     Rule("status", _is_sr, _status, "nobody has verified it, and nothing is to follow", "PS3.3 C.17.2"),

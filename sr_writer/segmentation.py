@@ -7,7 +7,6 @@ import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian
 
 from domain.errors import PermanentError
@@ -94,7 +93,7 @@ def _masks(labels: Labels, segments: Mapping[int, Segment]) -> npt.NDArray[np.ui
     return masks
 
 
-def _described(number: int, segment: Segment, heading: Heading) -> Dataset:
+def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:
     item = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=fit([segment.label])[0],
@@ -109,8 +108,8 @@ def _described(number: int, segment: Segment, heading: Heading) -> Dataset:
     if segment.site is not None:
         site = concept(segment.site)
         if segment.laterality is not None:
-            site.AnatomicRegionModifierSequence = Items([concept(segment.laterality)])
-        item.AnatomicRegionSequence = Items([site])
+            site.AnatomicRegionModifierSequence = [concept(segment.laterality)]
+        item.AnatomicRegionSequence = [site]
     if segment.description:
         item.SegmentDescription = segment.description
     return item

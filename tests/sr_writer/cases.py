@@ -34,7 +34,7 @@ ALGORITHM = Algorithm(
     digest="0123456789abcdef" * 4,
     manufacturer="Ancilla",
     disclaimer="AI result, research use, not for primary diagnosis",
-    procedure=Code("24627-2", "LN", "CT Chest"),
+    procedure=Code("25045-6", "LN", "CT unspecified body region"),
     precision="int8",
 )
 
