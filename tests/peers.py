@@ -142,23 +142,29 @@ class Orthanc:
 
 
 @contextlib.contextmanager
-def orthanc(ae_title: str = "ORTHANC", web: bool = False, extra: Mapping[str, object] | None = None) -> Iterator[Orthanc]:
-    """An empty Orthanc; ``web`` loads DICOMweb, ``extra`` adds to its configuration."""
-    with tempfile.TemporaryDirectory(prefix="ancilla-orthanc-") as folder:
+def orthanc(
+    ae_title: str = "ORTHANC",
+    web: bool = False,
+    extra: Mapping[str, object] | None = None,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Orthanc]:
+    """An empty Orthanc; ``web`` loads DICOMweb, ``extra`` adds to its configuration, ``folder`` is where it keeps its files."""
+    with tempfile.TemporaryDirectory(prefix="ancilla-orthanc-") as temporary:
+        place = folder or Path(temporary)
         peer = Orthanc(free_port(), free_port(), ae_title)
-        configuration = Path(folder, "orthanc.json")
-        configuration.write_text(json.dumps(_orthanc_configuration(peer, folder, web) | dict(extra or {})))
-        log = Path(folder, "log")
-        with running([program("Orthanc"), configuration], log, cwd=Path(folder), polite=False) as process:
+        configuration = place / "orthanc.json"
+        configuration.write_text(json.dumps(_orthanc_configuration(peer, place, web) | dict(extra or {})))
+        with running([program("Orthanc"), configuration], place / "log", env, cwd=place, polite=False) as process:
             wait_for(lambda: _answers(peer), "Orthanc", alive=lambda: process.poll() is None)
             yield peer
 
 
-def _orthanc_configuration(peer: Orthanc, folder: str, web: bool) -> dict[str, object]:
+def _orthanc_configuration(peer: Orthanc, folder: Path, web: bool) -> dict[str, object]:
     return {
         "Name": "test",
-        "StorageDirectory": folder,
-        "IndexDirectory": folder,
+        "StorageDirectory": str(folder),
+        "IndexDirectory": str(folder),
         "Plugins": [str(ORTHANC_PLUGINS / "libOrthancDicomWeb.so")] if web else [],
         "HttpPort": peer.http_port,
         "RemoteAccessAllowed": False,

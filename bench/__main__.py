@@ -1,0 +1,58 @@
+"""``python -m bench NAME``: our speed beside that of others, measured here and now."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.rows import Row, UnmeasurableError, as_json, as_table
+
+FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be memory, where a sync costs nothing
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one benchmark. Exit status 0 whatever the figures, 1 when something could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", choices=("ingest", "turnaround"))
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
+    parser.add_argument("--images", type=int, default=600, help="ingest: objects of half a megabyte (600)")
+    parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
+    parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.folder.resolve(), prefix=f"{options.name}-") as work:
+        return report(rows(options, Path(work)), options.json)
+
+
+def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """The rows of the benchmark that was asked for, as they are measured."""
+    if options.name == "ingest":
+        from bench import ingest
+
+        return ingest.measure(options.rounds, ingest.Sizes(options.images, options.small), folder)
+    from bench import turnaround
+
+    return turnaround.measure(options.rounds, options.study, folder)
+
+
+def report(measured: Iterator[Row], json: bool) -> int:
+    """Print what could be measured, also when something could not."""
+    done: list[Row] = []
+    try:
+        for row in measured:
+            done.append(row)
+            print(f"measured: {row.name} / {row.peer}", file=sys.stderr)
+        failure = ""
+    except (UnmeasurableError, AssertionError, OSError) as error:
+        failure = str(error)
+    print(as_json(done) if json else as_table(done))
+    if failure:
+        print(f"could not be measured: {failure}", file=sys.stderr)
+    return 1 if failure else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

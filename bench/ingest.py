@@ -1,0 +1,102 @@
+"""C-STORE throughput of this node beside other receivers: same files, same sender, one after the other, round by round."""
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.objects import write_images
+from bench.receivers import Receiver, orthanc, ours, pynetdicom, storescp
+from bench.rows import Row, UnmeasurableError, compare
+from tests import peers
+from tests.serving import CALLER
+
+LONGEST = 900  # seconds for one transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is sent."""
+
+    images: int = 600
+    small: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is sent and how. ``rivals`` come with the ratio to reach, or None."""
+
+    name: str
+    count: int
+    rows: int
+    columns: int
+    rivals: tuple[tuple[Receiver, float | None], ...]
+    associations: int = 1
+    nagle: bool = False
+
+
+def scenarios(sizes: Sizes) -> list[Scenario]:
+    """Each one a row per rival. A sender with Nagle's algorithm on is DCMTK's default and what most scanners are."""
+    half_megabyte, two_kilobytes = (sizes.images, 512, 512), (sizes.small, 32, 24)
+    plain, kept, forking = storescp(), storescp("+B"), storescp("--fork")
+    return [
+        Scenario("one association", *half_megabyte, ((plain, 1.2), (kept, None), (orthanc(), 3.5), (pynetdicom(), 5.0))),
+        Scenario("one association, sender with Nagle's algorithm", *half_megabyte, ((kept, 2.0), (plain, None)), nagle=True),
+        Scenario("four associations at once", *half_megabyte, ((forking, 1.5),), associations=4),
+        Scenario("objects of 2 KB, one association", *two_kilobytes, ((plain, 1.5), (pynetdicom(), 10.0))),
+    ]
+
+
+def measure(rounds: int, sizes: Sizes, folder: Path) -> Iterator[Row]:
+    """All rows. Raises UnmeasurableError when a receiver did not take everything."""
+    us = ours()
+    for scenario in scenarios(sizes):
+        samples = _samples(scenario, [us, *(rival for rival, _ in scenario.rivals)], rounds, folder)
+        for rival, target in scenario.rivals:
+            name = f"{scenario.name} ({scenario.count} objects)"
+            yield compare(name, "objects/s", samples[us.name], samples[rival.name], rival.name, rival.version, target)
+
+
+def _samples(scenario: Scenario, receivers: Sequence[Receiver], rounds: int, folder: Path) -> dict[str, list[float]]:
+    """Objects per second of every receiver in every round, in an order that changes."""
+    rates: dict[str, list[float]] = {receiver.name: [] for receiver in receivers}
+    order = random.Random(rounds)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        senders = _write(scenario, Path(work, "objects"))
+        for _ in range(rounds):
+            for receiver in order.sample(receivers, len(receivers)):
+                archive = Path(work, "archive")
+                archive.mkdir()
+                seconds = _send(scenario, receiver, senders, archive)
+                shutil.rmtree(archive)
+                os.sync()  # what one receiver left unwritten must not slow the next
+                rates[receiver.name].append(scenario.count / seconds)
+    return rates
+
+
+def _write(scenario: Scenario, folder: Path) -> list[Path]:
+    """One folder of objects per association."""
+    folders = [folder / str(number) for number in range(scenario.associations)]
+    for one in folders:
+        write_images(one, scenario.count // scenario.associations, scenario.rows, scenario.columns)
+    return folders
+
+
+def _send(scenario: Scenario, receiver: Receiver, folders: Sequence[Path], archive: Path) -> float:
+    """Seconds from starting the senders until the last of them has its last answer."""
+    env = {**os.environ, "TCP_NODELAY": "0" if scenario.nagle else "1"}  # DCMTK reads it
+    with receiver.start(archive) as (port, ae_title):
+        command = [peers.program("dcmsend"), "-dn", "+sd", "-aet", CALLER, "-aec", ae_title, "127.0.0.1", str(port)]
+        started = time.perf_counter()
+        senders = [subprocess.Popen([*command, str(one)], env=env, stderr=subprocess.PIPE) for one in folders]
+        errors = [sender.communicate(timeout=LONGEST)[1] for sender in senders]
+        seconds = time.perf_counter() - started
+    for sender, error in zip(senders, errors, strict=True):
+        if sender.returncode != 0:
+            raise UnmeasurableError(f"dcmsend to {receiver.name} ended with {sender.returncode}: {error.decode()[-300:]}")
+    return seconds

@@ -1,0 +1,40 @@
+"""Synthetic CT images to send: as many as wanted, each with its own SOP Instance UID, quickly written."""
+
+import io
+import random
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+FIRST = 1_000_000  # so that all numbers have equal length and one UID can be put in the place of another
+
+
+def write_images(folder: Path, count: int, rows: int, columns: int) -> None:
+    """``count`` CT images of 16-bit noise in ``folder``: 512 x 512 is half a megabyte, 32 x 24 about two kilobytes."""
+    folder.mkdir(parents=True)
+    root = generate_uid()[:40].rstrip(".")
+    template = _image(root, rows, columns)
+    first = f"{root}.{FIRST}".encode()
+    for index in range(count):
+        (folder / f"{index:06d}.dcm").write_bytes(template.replace(first, f"{root}.{FIRST + index}".encode()))
+
+
+def _image(root: str, rows: int, columns: int) -> bytes:
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{root}.{FIRST}"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = f"{root}.1", f"{root}.2", f"{root}.3"
+    ds.PatientName, ds.PatientID, ds.StudyID, ds.Modality = "Bench^Mark", "BENCH-1", "1", "CT"
+    ds.StudyDate, ds.StudyTime, ds.SeriesNumber, ds.InstanceNumber = "20260101", "120000", 1, 1
+    ds.ImageType, ds.KVP, ds.SliceThickness = ["ORIGINAL", "PRIMARY", "AXIAL"], "120", "1"
+    ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.PixelSpacing = [0, 0, 0], [1, 0, 0, 0, 1, 0], [0.7, 0.7]
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.Rows, ds.Columns = 1, "MONOCHROME2", rows, columns
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+    ds.RescaleIntercept, ds.RescaleSlope = "-1024", "1"
+    ds.PixelData = random.Random(1).randbytes(rows * columns * 2)
+    stream = io.BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

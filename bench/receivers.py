@@ -1,0 +1,82 @@
+"""The C-STORE receivers that are compared, each started fresh with an empty archive on the same disk."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from tests import peers, serving
+
+# DCMTK, and Orthanc with it, write an answer in two pieces; without this each waits 40 ms for a delayed acknowledgement.
+NO_DELAY = {"TCP_NODELAY": "1"}
+Start = Callable[[Path], contextlib.AbstractContextManager[tuple[int, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One of them. ``start(folder)`` gives its port and AE title."""
+
+    name: str
+    version: str
+    start: Start
+
+
+@contextlib.contextmanager
+def _ours(folder: Path) -> Iterator[tuple[int, str]]:
+    node = serving.prepare(folder, study={"quiet_seconds": 3600})
+    with serving.serving(node):
+        yield node.port, "ANCILLA"
+
+
+def _storescp(*options: str) -> Start:
+    @contextlib.contextmanager
+    def start(folder: Path) -> Iterator[tuple[int, str]]:
+        port = peers.free_port()
+        command = [peers.program("storescp"), "-q", "-od", folder, *options, str(port)]
+        with peers.running(command, folder / "log", NO_DELAY) as process:
+            peers.wait_for(lambda: peers.listens(port), "storescp", alive=lambda: process.poll() is None)
+            yield port, "STORESCP"
+
+    return start
+
+
+@contextlib.contextmanager
+def _orthanc(folder: Path) -> Iterator[tuple[int, str]]:
+    with peers.orthanc(folder=folder, env=NO_DELAY) as peer:
+        yield peer.port, peer.ae_title
+
+
+@contextlib.contextmanager
+def _pynetdicom(folder: Path) -> Iterator[tuple[int, str]]:
+    port = peers.free_port()
+    command = [sys.executable, "-m", "pynetdicom", "storescp", str(port), "-q", "-od", folder]
+    with peers.running(command, folder / "log", NO_DELAY) as process:
+        peers.wait_for(lambda: peers.listens(port), "pynetdicom storescp", alive=lambda: process.poll() is None)
+        yield port, "STORESCP"
+
+
+def ours() -> Receiver:
+    """This product: every image durable and indexed before its answer."""
+    return Receiver("ancilla serve", metadata.version("ancilla"), _ours)
+
+
+def storescp(*options: str) -> Receiver:
+    """DCMTK's application: one file per image, no sync, no index."""
+    words = subprocess.run([peers.program("storescp"), "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v(\d[\w.]*)", words)
+    return Receiver(" ".join(["DCMTK storescp", *options]), found.group(1) if found else "?", _storescp(*options))
+
+
+def orthanc() -> Receiver:
+    """Orthanc with its defaults: a file per image, SQLite, synced."""
+    words = subprocess.run([peers.program("Orthanc"), "--version"], capture_output=True, text=True, check=False).stdout
+    return Receiver("Orthanc", words.split("\n", 1)[0].split()[-1], _orthanc)
+
+
+def pynetdicom() -> Receiver:
+    """pynetdicom's storescp application: a file per image, no sync, no index."""
+    return Receiver("pynetdicom storescp", metadata.version("pynetdicom"), _pynetdicom)
