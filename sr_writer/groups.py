@@ -41,6 +41,7 @@ Group = (
 )
 
 _CLOSED: Final = 3  # a polygon of fewer distinct corners has no inside
+_RECTANGLE: Final = 5  # points of a closed rectangle
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +142,19 @@ def _maybe(code: Code | None) -> CodedConcept | None:
 
 
 def _polygon(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A closed polygon (PS3.3 C.18.6.1.2). Raises PermanentError for one without an inside or off the numbers."""
+    """A closed polygon (PS3.3 C.18.6.1.2). Raises PermanentError for one without an inside or off the numbers.
+
+    One of four or five points gets the middles of its edges as well: OHIF takes such a polyline for its own rectangle
+    tool, turns the report into editable rectangles and drops every other group.
+    """
     corners = np.asarray(points, np.float64)
     if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all() or len(corners) < _CLOSED:
         raise PermanentError("An outline needs at least three corners, each a column and a row.")
-    return corners if np.array_equal(corners[0], corners[-1]) else np.vstack([corners, corners[:1]])
+    closed = corners if np.array_equal(corners[0], corners[-1]) else np.vstack([corners, corners[:1]])
+    while len(closed) <= _RECTANGLE:
+        middles = (closed[:-1] + closed[1:]) / 2
+        closed = np.vstack([np.stack([closed[:-1], middles], axis=1).reshape(-1, 2), closed[-1:]])
+    return closed
 
 
 def _region_source(images: Mapping[str, Dataset], uid: str, frame: int | None) -> SourceImageForRegion:
@@ -160,7 +169,7 @@ def _frame(image: Dataset) -> ScoordContentItem:
     item = ScoordContentItem(
         name=concept(IMAGE_REGION),
         graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], np.float64),
+        graphic_data=_polygon(np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)),
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
     )
     frames = [1] if int(image.get("NumberOfFrames") or 1) > 1 else None

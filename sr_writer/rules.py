@@ -9,6 +9,7 @@ from pydicom.uid import SegmentationStorage
 
 _SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."
 _MAX_DESCRIPTION: Final = 64
+_RECTANGLE_VALUES: Final = (8, 10)  # numbers in Graphic Data: two a point
 
 Words = str | None
 Headers = Sequence[Dataset]
@@ -134,7 +135,9 @@ def _units(ds: Dataset, _: Headers) -> Words:
 def _has_ucum(item: Dataset) -> bool:
     measured = item.get("MeasuredValueSequence")
     units = measured[0].get("MeasurementUnitsCodeSequence") if measured else None
-    return bool(units) and bool(units[0].get("CodeValue")) and units[0].get("CodingSchemeDesignator") == "UCUM"
+    if not units:
+        return False
+    return bool(units[0].get("CodeValue")) and units[0].get("CodingSchemeDesignator") == "UCUM"
 
 
 def _coordinates_complete(ds: Dataset, _: Headers) -> Words:
@@ -147,6 +150,12 @@ def _is_complete(item: Dataset) -> bool:
     data = [float(value) for value in item.get("GraphicData") or ()]
     closed = item.get("GraphicType") != "POLYLINE" or (len(data) >= 8 and data[:2] == data[-2:])
     return bool(_code(item)[0]) and len(images) == 1 and closed
+
+
+def _no_rectangle(ds: Dataset, _: Headers) -> Words:
+    polylines = [i for i in _walk(ds) if i.get("ValueType") == "SCOORD" and i.get("GraphicType") == "POLYLINE"]
+    wrong = [i for i in polylines if len(i.get("GraphicData") or ()) in _RECTANGLE_VALUES]
+    return _some(wrong, "outlines have four or five points")
 
 
 def _planar_region(ds: Dataset, _: Headers) -> Words:
@@ -281,6 +290,7 @@ def _contributed(ds: Dataset, _: Headers) -> Words:
 
 
 _OHIF_SR: Final = "OHIF 3.13 extensions/cornerstone-dicom-sr"
+_RECTANGLE_SOURCE: Final = "cornerstone3D adapters, RectangleROI; OHIF isRehydratable"
 _CS3D_SEG: Final = "cornerstone3D adapters, Segmentation"
 _AIR: Final = "IHE RAD AI Results, Evidence Creator"
 
@@ -293,6 +303,7 @@ RULES: Final = (
     Rule("tracking-first", _is_sr, _tracking_first, "OHIF takes the first UIDREF of a group for the tracking UID", _OHIF_SR),
     Rule("units", _is_sr, _units, "OHIF reads the unit of every number; validators only warn", f"{_OHIF_SR}; TID 300"),
     Rule("coordinates", _is_sr, _coordinates_complete, "coordinates without name or image cannot be drawn", _OHIF_SR),
+    Rule("no-rectangle", _is_sr, _no_rectangle, "OHIF makes the report editable and drops its other groups", _RECTANGLE_SOURCE),
     Rule("planar-region", _is_sr, _planar_region, "validators take such a group for TID 1501", "PS3.16 TID 1410 row 5"),
     Rule("drawable", _is_sr, _drawable, "OHIF 3.13 blanks its viewport on a group without SCOORD", _OHIF_SR),
     Rule("volumetric-alone", _is_sr, _volumetric_alone, "PixelMed's validator takes the others for broken ones", "PixelMed 2022"),
