@@ -1,12 +1,13 @@
 """Decodes one CT image into Hounsfield units, whatever its transfer syntax, and believes no size it claims."""
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless, UID
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from domain.errors import Reason, UnsuitableError
 from inference.codestream import claimed
@@ -113,27 +114,30 @@ def _decompressed(source: Source, value: memoryview, rows: int, columns: int) ->
     try:
         decoder = get_decoder(UID(syntax))
         frame = next(generate_frames(bytes(value), number_of_frames=1))
-    except Exception as error:  # noqa: BLE001 - hostile encapsulation makes the parser raise anything
+    except Exception as error:
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image cannot be read.") from error
     claim = claimed(frame)
     if claim != (rows, columns, 1) and not (claim is None and syntax == RLELossless):
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image are of another size than its header says.")
     try:
-        array, _ = decoder.as_array(
-            bytes(value),
-            raw=True,
-            rows=rows,
-            columns=columns,
-            samples_per_pixel=1,
-            number_of_frames=1,
-            bits_allocated=integer(source.header, "BitsAllocated"),
-            bits_stored=integer(source.header, "BitsStored"),
-            pixel_representation=integer(source.header, "PixelRepresentation"),
-            photometric_interpretation=text(source.header, "PhotometricInterpretation"),
-            pixel_keyword="PixelData",
-        )
-    except Exception as error:  # noqa: BLE001 - third-party decoders raise anything on hostile bytes
+        array, _ = decoder.as_array(bytes(value), raw=True, **_options(source, rows, columns))
+    except Exception as error:
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image cannot be decoded.") from error
     if array.shape != (rows, columns):
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image are of another size than its header says.")
     return np.asarray(array)
+
+
+def _options(source: Source, rows: int, columns: int) -> dict[str, Any]:
+    header = source.header
+    return {
+        "rows": rows,
+        "columns": columns,
+        "samples_per_pixel": 1,
+        "number_of_frames": 1,
+        "bits_allocated": integer(header, "BitsAllocated"),
+        "bits_stored": integer(header, "BitsStored"),
+        "pixel_representation": integer(header, "PixelRepresentation"),
+        "photometric_interpretation": text(header, "PhotometricInterpretation"),
+        "pixel_keyword": "PixelData",
+    }

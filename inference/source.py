@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -49,6 +50,7 @@ def open_source(part10: memoryview | bytes) -> Source:
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(stream, stop_before_pixels=True)
         at = stream.tell()
+        header.buffer = None  # or the header would keep a copy of the pixels alive
         if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             return _inflated(view)
         return Source(header, view[at:])
@@ -111,7 +113,7 @@ def integer(header: Dataset, keyword: str) -> int | None:
     return None if found is None or found[0] != int(found[0]) else int(found[0])
 
 
-def _value(header: Dataset, keyword: str) -> object:
+def _value(header: Dataset, keyword: str) -> Any:
     try:
         return header.get(keyword)
     except Exception:  # noqa: BLE001 - pydicom converts lazily and raises whatever a malformed value leads to

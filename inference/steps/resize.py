@@ -1,6 +1,6 @@
 """Brings a slice to another size: exact area means, or bilinear between pixel centres, with a fast path for whole factors."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def _blocks(image: npt.NDArray[np.number], factors: tuple[int, int]) -> Image:
     return result
 
 
-@cache
+@lru_cache(maxsize=8)
 def weights(before: int, after: int, mode: str) -> Image:
     """The matrix (after, before) that resamples one axis; every row sums to 1."""
     if mode == "area" and after <= before:

@@ -1,0 +1,93 @@
+"""From the images of a study to one answer: the seam between the worker and everything in this folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.errors import Reason, UnsuitableError
+from domain.jobs import Outcome
+from domain.results import Algorithm, Analysis
+from inference import report
+from inference.contract import Contract
+from inference.engine import Engine
+from inference.package import Package
+from inference.series import Stack, stack
+from inference.source import Source, text
+from inference.steps.grid import Grid
+from inference.steps.resize import nearest
+from inference.volume import Volume, read_volume
+
+
+class Analyser:
+    """One model package, compiled. Made once per worker and package; raises PackageError when the network does not fit."""
+
+    def __init__(self, package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> None:
+        self.package = package
+        self._engine = Engine(package, precision, threads, cache_dir)
+
+    def algorithm(self, slot: int = 0) -> Algorithm:
+        """Who says so, with the precision in use."""
+        return self.package.algorithm(slot, self._engine.precision)
+
+    def analyse(self, sources: Sequence[Source]) -> Analysis:
+        """The answer to one study. Chooses the series; never raises UnsuitableError: NOT_ANALYSED is an answer."""
+        series_uid, chosen = choose(sources, self.package.contract)
+        if isinstance(chosen, UnsuitableError):
+            return _not_analysed(series_uid, chosen)
+        try:
+            volume = read_volume(chosen)
+            return report.analysis(self.package, self.read(volume), volume, series_uid, chosen.notes)
+        except UnsuitableError as error:
+            return _not_analysed(series_uid, error)
+
+    def read(self, volume: Volume) -> report.Reading:
+        """Labels and measurements of one volume; raises UnsuitableError when the package's requirements do not hold."""
+        grid = self._engine.segment(volume)
+        for step in self.package.postprocessing:
+            step(grid)
+        return report.read(self.package, to_source(grid, volume), volume)
+
+
+def choose(sources: Sequence[Source], contract: Contract) -> tuple[str, Stack | UnsuitableError]:
+    """The series with the most slices among those that meet the contract, or why the most promising one does not."""
+    groups: dict[str, list[Source]] = {}
+    for source in sources:
+        groups.setdefault(source.series_uid, []).append(source)
+    if not groups:
+        return "", UnsuitableError(Reason.NO_IMAGES, "There are no images.")
+    answers = {uid: _stack(images, contract) for uid, images in groups.items()}
+    good = {uid: found for uid, found in answers.items() if isinstance(found, Stack)}
+    if good:
+        uid = min(good, key=lambda uid: (-len(good[uid].sources), good[uid].spacing[0], uid))
+        return uid, good[uid]
+    uid = min(groups, key=lambda uid: (not _is_of(groups[uid], contract.modality), -len(groups[uid]), uid))
+    return uid, answers[uid]
+
+
+def _stack(images: list[Source], contract: Contract) -> Stack | UnsuitableError:
+    try:
+        return stack(images, contract)
+    except UnsuitableError as error:
+        return error
+
+
+def _is_of(images: list[Source], modality: str) -> bool:
+    return any(text(image.header, "Modality") == modality for image in images)
+
+
+def to_source(grid: Grid, volume: Volume) -> npt.NDArray[np.uint8]:
+    """Label layers of the network's grid on the source grid, by nearest neighbour: (layers, slices, rows, columns)."""
+    layers = np.zeros((grid.layers.shape[0], *volume.hu.shape), np.uint8)
+    rows, columns = volume.seen_shape()
+    down, across = nearest(grid.layers.shape[2], rows), nearest(grid.layers.shape[3], columns)
+    for layer in range(grid.layers.shape[0]):
+        for s in np.flatnonzero(grid.layers[layer].any(axis=(1, 2))):
+            plane = grid.layers[layer, s].take(down, axis=0).take(across, axis=1)
+            layers[layer, s] = volume.unseen(plane)
+    return layers
+
+
+def _not_analysed(series_uid: str, error: UnsuitableError) -> Analysis:
+    return Analysis(Outcome.NOT_ANALYSED, str(error), series_uid, reason=error.reason)
