@@ -62,9 +62,12 @@ class Heading:
         adopt(dataset, declared(self.first))
 
     def describe(self, words: str) -> str:
-        """A Series Description: starts with "AI", ends with the kind of use, at most 64 characters (PS3.5 table 6.2-1)."""
-        tail = f": {words}, research use"
-        return "AI " + _long(self.algorithm.name, 64 - 3 - len(tail)) + tail
+        """A Series Description of at most 64 characters (PS3.5 table 6.2-1).
+
+        The answer comes first: lists show about 25 characters of it. The kind of use ends it, whatever the name's length.
+        """
+        head, tail = f"AI {words}: ", ", research use"
+        return head + _long(self.algorithm.name, 64 - len(head) - len(tail)) + tail
 
     def started(self) -> datetime:
         """The start of the analysis on the clock of the images, if they say which that is."""

@@ -52,6 +52,7 @@ def first_of(analysis: Analysis, headers: Sequence[Dataset]) -> Dataset:
     for keyword in TYPE_2:
         if keyword not in copy:
             setattr(copy, keyword, "")
+    copy.decode()  # nested text too, or it would keep its old bytes under a new character set
     return copy
 
 
