@@ -39,8 +39,8 @@ def _is_filled(value: str | list[str]) -> str:
 def _is_database(value: str) -> str:
     return (
         ""
-        if not value or value.startswith("sqlite:///")
-        else "must be empty or start with sqlite:///; others are not available in this version"
+        if not value or value.startswith("sqlite:////")
+        else "must be empty or start with sqlite:////; others are not available in this version"
     )
 
 
@@ -84,7 +84,7 @@ class Key:
 # An index by section keeps the order of the table: it is the order of the template.
 KEYS: Final = (
     Key("node", "data_dir", str, "./ancilla-data", "spool, results and database; relative to this file", _is_filled),
-    Key("node", "database", str, "", "empty: ancilla.db in data_dir; else a URL sqlite:///path", _is_database),
+    Key("node", "database", str, "", "empty: ancilla.db in data_dir; else sqlite:////absolute/path", _is_database),
     Key("node", "institution", str, "", "stands in the results as Institution Name"),
     Key("scp", "ae_title", str, "ANCILLA", "how scanners call this node", _is_ae),
     Key("scp", "bind", str, "0.0.0.0", "address to listen on", _is_address),  # noqa: S104 - scanners are other machines

@@ -22,9 +22,15 @@ class Intake:
     """Implements ``domain.seams.Intake``. Receiver threads call it at the same time: it keeps nothing but what it was given."""
 
     def __init__(
-        self, spool: Spool, store: Store, quiet_seconds: float, max_wait_seconds: float, clock: Callable[[], datetime]
+        self,
+        spool: Spool,
+        store: Store,
+        quiet_seconds: float,
+        max_wait_seconds: float,
+        clock: Callable[[], datetime],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._spool, self._store, self._clock = spool, store, clock
+        self._spool, self._store, self._clock, self._wake = spool, store, clock, wake
         self._quiet_seconds, self._max_wait_seconds = quiet_seconds, max_wait_seconds
 
     def opened(self, caller: Caller) -> str:
@@ -46,6 +52,7 @@ class Intake:
         """See ``domain.seams.Intake``."""
         self._spool.close(association_id)
         self._store.closed(association_id, how, self._quiet_seconds)
+        self._wake()
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         """See ``domain.seams.Intake``."""

@@ -5,6 +5,8 @@ import os
 import pickle
 import signal
 import sys
+import traceback
+import warnings
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -19,6 +21,7 @@ def serve_tasks(pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with(parent)
+    warnings.simplefilter("ignore")  # those of pydicom quote values of the data set
     while True:
         try:
             payload = pipe.recv_bytes()
@@ -49,6 +52,7 @@ def _answer(payload: bytes) -> bytes:
         fn, args, kwargs = pickle.loads(payload)  # noqa: S301 - from our own parent over a private pipe
         return _pickled(True, fn(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - handed on, not swallowed
+        error.add_note(_where(error))  # a traceback does not travel
         return _pickled(False, error)
 
 
@@ -62,3 +66,11 @@ def _pickled(good: bool, value: Any) -> bytes:
         words = f"{type(value).__name__} of the task cannot be sent ({type(error).__name__})"
         return bytes(ForkingPickler.dumps((False, PermanentError(words) if good else TransientError(words))))
     return data
+
+
+def _where(error: Exception) -> str:
+    """File and line of the innermost frame of our own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    frame = (own or frames)[-1]
+    return f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}"

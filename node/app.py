@@ -1,0 +1,151 @@
+"""Wires a node, starts it in the one safe order, and stops it without losing anything."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from types import FrameType
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from db.engine import open_store
+from db.spool import Recovered, Spool
+from domain.audit import Event
+from domain.errors import ConfigurationError
+from domain.instances import Place
+from inference.source import open_source
+from node.config import Settings, load
+from node.delivering import Delivering, deliver
+from node.inferring import Inferring
+from node.intake import Intake
+from node.loaded import load_models
+from node.lock import DataLock
+from node.log import event, warn
+from node.notify import notify
+from node.orders import SPOOL, Orders, installation_id
+from node.pool import Pool
+from node.receiving import receiver_for
+from node.runner import Runner
+from node.settler import Settler
+from node.work import perform
+
+STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
+
+
+class Node:
+    """One node in this process. ``start`` and ``stop`` are called once each; ``run`` turns the loop in between."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        """Opens everything and recovers what a power cut left; nothing listens yet. Raises ConfigurationError."""
+        self.settings, self._clock = settings, clock
+        self._models = load_models(settings)
+        data_dir = settings.node.data_dir
+        data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock = DataLock(data_dir)
+        self.store = open_store(settings.node.database, clock)
+        self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
+        self.store.note(Event.NODE_STARTED, "node", {"models": {model.package_id: model.digest for model in self._models}})
+        self._recover()
+        self._intake = Intake(
+            self._spool, self.store, settings.study.quiet_seconds, settings.study.max_wait_seconds, clock, self._wake
+        )
+        self._receiver = receiver_for(settings, self._intake)
+        self._pool = Pool(settings.compute.workers)
+        self._orders = Orders(self.store, settings, self._models, installation_id(data_dir))
+        self._settler = Settler(self.store, self._header, self._models)
+        self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
+        inferring = Inferring(self.store, self._pool, perform, self._orders, settings.compute, clock, self._wake)
+        self._runner = Runner(self.store, self._settler, inferring, self._delivering)
+
+    def start(self) -> int:
+        """Listen; returns the port."""
+        port = self._receiver.start()
+        event("listening", port=port, ae_title=self.settings.scp.ae_title, bind=self.settings.scp.bind)
+        return port
+
+    def run(self, stop: threading.Event) -> None:
+        """Turn the loop until ``stop`` is set (and ``wake`` called, to notice at once)."""
+        self._runner.run(stop)
+
+    def wake(self) -> None:
+        """Let the loop look around now."""
+        self._wake()
+
+    def stop(self) -> None:
+        """No new images, running work ends or is queued again, everything is closed."""
+        self._receiver.stop()
+        self._runner.finish(STOP_SECONDS, time.sleep)
+        self._pool.shutdown(wait=False)
+        self.store.note(Event.NODE_STOPPED, "node", {})
+        self._lock.release()
+        event("stopped")
+
+    def reload(self) -> None:
+        """Read the file again: models with their rules, destinations and [delivery] change at once; the rest needs a restart,
+        and the log says so. A file with an error changes nothing."""
+        try:
+            settings = load(self.settings.file)
+            models = load_models(settings)
+        except ConfigurationError as error:
+            warn("not-reloaded", reason=str(error))
+            return
+        fixed = ("node", "scp", "peers", "study", "compute")
+        waiting = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
+        settings = replace(settings, **{name: getattr(self.settings, name) for name in fixed})
+        self.settings = self._orders.settings = self._delivering.settings = settings
+        self._models = self._orders.models = self._settler.models = models
+        event("reloaded", models=len(models), destinations=len(settings.destinations))
+        if waiting:
+            warn("restart-needed", sections=",".join(waiting))
+
+    def _wake(self) -> None:
+        if hasattr(self, "_runner"):
+            self._runner.wake()
+
+    def _header(self, place: Place) -> Dataset | None:
+        """One stored header; None for what pydicom cannot read (it came from the network): no rule wants it."""
+        source = open_source(self._spool.view(place))
+        if source.fault:
+            warn("unreadable", pack=place.pack, offset=place.offset, reason=source.fault)
+            return None
+        return source.header
+
+    def _recover(self) -> None:
+        """Packs know more than the store after a power cut: what lies behind the last indexed byte is indexed now."""
+        study = self.settings.study
+        self.store.recover()
+        for found in self._spool.recover(self.store.indexed()):
+            if isinstance(found, Recovered):
+                self.store.received(found.instance, study.quiet_seconds, study.max_wait_seconds)
+                self.store.note(Event.RECOVERED, "node", {"pack": found.instance.place.pack})
+            else:
+                self.store.note(
+                    Event.TORN, "node", {"pack": found.pack, "offset": found.offset, "length": found.length, "words": found.words}
+                )
+
+
+def serve(settings: Settings, clock: Callable[[], datetime]) -> None:
+    """Run a node until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+    node = Node(settings, clock)
+    stop, again = threading.Event(), threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        (again if number == signal.SIGHUP else stop).set()
+        node.wake()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    node.start()
+    notify("READY=1")
+    loop = threading.Thread(target=node.run, args=(stop,), name="runner")
+    loop.start()
+    while loop.is_alive():
+        loop.join(0.5)
+        if again.is_set():
+            again.clear()
+            node.reload()
+    notify("STOPPING=1")
+    node.stop()

@@ -1,0 +1,79 @@
+"""What ``ancilla check`` looks at: each finding is one line that says what is well, or what to do."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery import dicom
+from domain.destinations import Destination
+from domain.errors import AncillaError, PackageError
+from inference import golden
+from inference.package import Package, load
+from node.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look at one thing."""
+
+    name: str
+    good: bool
+    words: str
+
+
+def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
+    """Everything about a configuration, the quick things first."""
+    yield _data_dir(settings)
+    yield from _peers(settings)
+    if not settings.models:
+        yield Check("model", False, "no [[model]] is configured: studies are stored and never answered")
+    for destination in settings.destinations:
+        yield _destination(destination)
+    for model in settings.models:
+        yield from verify_package(model.package, run_golden)
+
+
+def _data_dir(settings: Settings) -> Check:
+    folder = settings.node.data_dir
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(there).free
+    words = f"{free / 1e9:.1f} GB free at {there}, {settings.scp.reserve_gb:g} GB are kept in reserve"
+    return Check("disk", free > settings.scp.reserve_bytes, words)
+
+
+def _peers(settings: Settings) -> Iterator[Check]:
+    if not settings.peers and not settings.scp.admit_unknown:
+        yield Check("peer", False, "no [[peer]] is configured and scp.admit_unknown is false: nobody can send")
+
+
+def _destination(destination: Destination) -> Check:
+    name = f"destination {destination.name}"
+    if destination.kind == "folder":
+        there = Path(destination.path).is_dir() or Path(destination.path).parent.is_dir()
+        return Check(
+            name, there, f"folder {destination.path}" if there else f"{destination.path} and its parent folder do not exist"
+        )
+    try:
+        dicom.echo(destination)
+    except AncillaError as error:
+        return Check(name, False, str(error))
+    return Check(name, True, f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO")
+
+
+def verify_package(path: Path, run_golden: bool = True) -> list[Check]:
+    """Every file of a package against its SHA-256, then its golden cases on this CPU."""
+    try:
+        package = load(path)
+    except PackageError as error:
+        return [Check(f"package {path.name}", False, str(error))]
+    whole = Check(f"package {package.id}", True, f"version {package.version}, SHA-256 {package.digest}")
+    return [whole, *(_golden(package) if run_golden else ())]
+
+
+def _golden(package: Package) -> list[Check]:
+    try:
+        agreements = golden.check(package)
+    except AncillaError as error:
+        return [Check(f"golden {package.id}", False, str(error))]
+    return [Check(f"golden {package.id}/{a.case}", a.good, a.words) for a in agreements]

@@ -1,0 +1,80 @@
+"""``ancilla audit``: read the record, prove that nobody touched it, take it elsewhere."""
+
+import argparse
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from domain.audit import AuditRow
+from node.commands.options import Commands, command, store_of
+from node.commands.output import plain, show_json, show_table
+
+FIELDS = ("seq", "at", "event", "study_uid", "job_id", "actor", "details", "hash")
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    group = commands.add_parser("audit", help="Read, prove and export the audit log.").add_subparsers(
+        metavar="WHAT", required=True
+    )
+    listing = command(group, "list", "The newest rows, oldest of them first.", _list, listing=True)
+    listing.add_argument("--study", metavar="UID", help="only of this study")
+    listing.add_argument("--event", help="only of this kind, for example stored, refused, sent")
+    listing.add_argument("--limit", type=int, default=100)
+    command(group, "verify", "Check the hash chain; name the first row that was touched.", _verify, listing=True)
+    export = command(group, "export", "Every row, for archives and other programs.", _export)
+    export.add_argument("--format", choices=("csv", "jsonl"), default="jsonl")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+
+
+def _list(args: argparse.Namespace) -> int:
+    rows = list(store_of(args).audit(study_uid=args.study, event=args.event, limit=args.limit))
+    if args.json:
+        show_json(rows)
+    else:
+        cells = [(r.seq, r.at, r.event, r.study_uid, r.job_id, r.actor, r.details) for r in rows]
+        show_table(FIELDS[:-1], cells, "no rows")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from db.audit import verify
+
+    result = verify(store_of(args))
+    if args.json:
+        show_json(result)
+    else:
+        print(result.words)
+    return 0 if result.broken_seq is None else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    with _target(args.out) as stream:
+        export(store_of(args).audit(), stream, args.format)
+    return 0
+
+
+@contextlib.contextmanager
+def _target(file: Path | None) -> Iterator[TextIO]:
+    if file is None:
+        yield sys.stdout
+        return
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def export(rows: Iterable[AuditRow], stream: TextIO, form: str) -> None:
+    """Write rows as CSV with a heading, or as one JSON object per line; row by row, so that size does not matter."""
+    if form == "jsonl":
+        for row in rows:
+            stream.write(json.dumps(plain(row), ensure_ascii=False) + "\n")
+        return
+    writer = csv.writer(stream)
+    writer.writerow(FIELDS)
+    for row in rows:
+        values = plain(row)
+        writer.writerow([values[name] for name in FIELDS])

@@ -1,0 +1,94 @@
+"""``ancilla status``, ``studies``, ``show``: what is where, and why."""
+
+import argparse
+from collections import Counter
+from shutil import disk_usage
+
+from domain.errors import PermanentError
+from node.commands.jobs import JOB_COLUMNS, job_row
+from node.commands.options import Commands, command, settings_of, store_of
+from node.commands.output import show_json, show_pairs, show_table
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    command(commands, "status", "Is the node running, what has it received, what is left to do.", _status, listing=True)
+    studies = command(commands, "studies", "List studies, newest first.", _studies, listing=True)
+    studies.add_argument("--limit", type=int, default=100)
+    show = command(
+        commands, "show", "Everything about one study: its jobs, their results and where they went.", _show, listing=True
+    )
+    show.add_argument("study", metavar="STUDY_UID")
+
+
+def _status(args: argparse.Namespace) -> int:
+    from node.lock import is_locked
+
+    settings, store = settings_of(args), store_of(args)
+    studies = Counter(str(study.state) for study in store.studies(limit=ALL))
+    jobs = Counter(f"{job.kind} {job.state}" for job in store.jobs(limit=ALL))
+    about = {
+        "running": is_locked(settings.node.data_dir),
+        "ae_title": settings.scp.ae_title,
+        "port": settings.scp.port,
+        "data_dir": settings.node.data_dir,
+        "free_bytes": disk_usage(settings.node.data_dir).free,
+        "reserve_bytes": settings.scp.reserve_bytes,
+        "studies": dict(sorted(studies.items())),
+        "jobs": dict(sorted(jobs.items())),
+    }
+    if args.json:
+        show_json(about)
+        return 0
+    counted = {
+        name: ", ".join(f"{n} {what}" for what, n in sorted(c.items())) or "none"
+        for name, c in (("studies", studies), ("jobs", jobs))
+    }
+    free = f"{about['free_bytes'] / 1e9:.1f} GB, {settings.scp.reserve_gb:g} GB of it kept in reserve"  # type: ignore[operator]
+    words = {"node": "running" if about["running"] else "stopped", "DICOM": f"{settings.scp.ae_title}, port {settings.scp.port}"}
+    show_pairs(words | {"data": settings.node.data_dir, "free": free} | counted)
+    return 0
+
+
+ALL = 1_000_000_000
+
+
+def _studies(args: argparse.Namespace) -> int:
+    studies = store_of(args).studies(limit=args.limit)
+    if args.json:
+        show_json(studies)
+        return 0
+    rows = [(s.study_uid, s.state, s.revision, s.series, s.instances, s.first_at, s.last_at) for s in studies]
+    show_table(("study", "state", "revision", "series", "images", "first", "last"), rows, "no studies")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    store = store_of(args)
+    study = store.study(args.study)
+    if study is None:
+        raise PermanentError(f"there is no study {args.study}; `ancilla studies` lists them")
+    jobs = store.jobs(study_uid=args.study, limit=ALL)
+    results = {job.job_id: store.artifacts(job.job_id) for job in jobs}
+    rows = list(store.audit(study_uid=args.study))
+    if args.json:
+        show_json({"study": study, "jobs": jobs, "artifacts": results, "audit": rows})
+        return 0
+    show_pairs(
+        {
+            "study": study.study_uid,
+            "state": study.state,
+            "revision": study.revision,
+            "series": study.series,
+            "images": study.instances,
+        }
+    )
+    print()
+    show_table(JOB_COLUMNS, [job_row(job) for job in jobs], "no jobs: no rule wanted this study, or it is not complete yet")
+    print()
+    files = [(job, a.role, a.size, a.path, a.sop_instance_uid) for job, artifacts in results.items() for a in artifacts]
+    show_table(("job", "result", "bytes", "file", "SOP Instance UID"), files, "no results")
+    print()
+    events = Counter(row.event for row in rows)
+    show_table(("audit", "rows"), sorted(events.items()))
+    return 0

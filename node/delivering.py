@@ -1,0 +1,136 @@
+"""Deliver jobs: each destination has its own lane, so that a PACS that does not answer holds up nobody else."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from db.store import Store
+from delivery import dicom, folder
+from domain.destinations import Destination, Sent
+from domain.errors import TransientError
+from domain.jobs import Artifact, Job, JobKind
+from node.backoff import pause
+from node.config import Settings
+from node.holding import LEASE_SECONDS, Held, Holding, failure, words
+from node.log import event, study_mark
+
+Deliver = Callable[[Destination, Sequence[Path]], list[Sent]]
+FIRST_PAUSE: Final = 5.0  # seconds
+MOST_HELD: Final = 64
+PER_LANE: Final = 2  # associations to one destination at a time
+
+
+def deliver(destination: Destination, files: Sequence[Path]) -> list[Sent]:
+    """Send files to a destination of either kind. Raises TransientError, PermanentError."""
+    return (folder.send if destination.kind == "folder" else dicom.send)(destination, files)
+
+
+class Delivering:
+    """The deliver jobs of this node. ``lane`` makes the executor of one destination."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        deliver: Deliver,
+        clock: Callable[[], datetime],
+        wake: Callable[[], None] = lambda: None,
+        lane: Callable[[], Executor] = lambda: ThreadPoolExecutor(PER_LANE, "delivery"),
+        name: str = "node",
+    ) -> None:
+        self._store, self.settings, self._deliver, self._clock = store, settings, deliver, clock
+        self._wake, self._lane, self._name = wake, lane, name
+        self._lanes: dict[str, Executor] = {}
+        self._holding: Holding[list[Sent]] = Holding(store, clock, self._conclude)
+
+    @property
+    def running(self) -> int:
+        """How many jobs are on their way."""
+        return len(self._holding.held)
+
+    def collect(self) -> bool:
+        """Conclude what was answered or could not be."""
+        return self._holding.collect()
+
+    def renew(self) -> bool:
+        """Keep the leases of what is on its way."""
+        self._holding.renew(lambda future: future.cancel())
+        return False
+
+    def claim(self) -> bool:
+        """Start whatever is due; True if anything started."""
+        started = False
+        while self.running < MOST_HELD:
+            job = self._store.claim(JobKind.DELIVER, self._name, LEASE_SECONDS)
+            if job is None:
+                break
+            started = True
+            self._start(job)
+        return started
+
+    def stop(self) -> None:
+        """Nothing new; what waits in a lane stays queued in the store."""
+        for lane in self._lanes.values():
+            lane.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, job: Job) -> None:
+        destination = self.settings.target(job.destination)
+        if destination is None:
+            self._fail(job, f"the destination {job.destination} is not configured any more")
+            return
+        lane = self._lanes.get(job.destination) or self._lanes.setdefault(job.destination, self._lane())
+        future: Future[list[Sent]] = lane.submit(self._deliver, destination, self._files(job, destination))
+        self._holding.take(job, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def _files(self, job: Job, destination: Destination) -> list[Path]:
+        artifacts = self._store.artifacts(job.parent_id) if job.parent_id is not None else []
+        data_dir = self.settings.node.data_dir
+        return [data_dir / artifact.path for artifact in artifacts if goes(artifact, destination)]
+
+    def _conclude(self, held: Held[list[Sent]]) -> None:
+        job, error = held.job, failure(held.future)
+        if error is None:
+            self._answered(job, held.future.result())
+        elif held.future.cancelled():
+            self._store.retry(job, "the node was stopped", self._clock())
+        elif isinstance(error, TransientError):
+            self._again(job, words(error), lambda reason: self._fail(job, reason))
+        else:
+            self._fail(job, words(error))
+
+    def _answered(self, job: Job, results: Sequence[Sent]) -> None:
+        refused = [sent for sent in results if not sent.accepted]
+        if refused and all(dicom.is_transient(sent.status) for sent in refused):
+            reason = f"{job.destination} answered {refused[0].status:#06x}"
+            self._again(job, reason, lambda _: self._store.sent(job, results))
+            return
+        self._store.sent(job, results)
+        event(
+            "sent" if not refused else "refused",
+            job=job.job_id,
+            study=study_mark(job.study_uid),
+            destination=job.destination,
+            instances=len(results),
+            refused=len(refused),
+        )
+
+    def _again(self, job: Job, reason: str, give_up: Callable[[str], None]) -> None:
+        limits, now = self.settings.delivery, self._clock()
+        if now - job.created_at >= timedelta(hours=limits.give_up_hours):
+            give_up(f"gave up after {limits.give_up_hours:g} hours: {reason}")
+            return
+        later = now + pause(job.job_id, job.attempts, FIRST_PAUSE, limits.max_backoff_seconds)
+        self._store.retry(job, reason, later)
+        event("retried", job=job.job_id, study=study_mark(job.study_uid), attempt=job.attempts, reason=reason)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self._store.fail(job, reason)
+        event("failed", job=job.job_id, study=study_mark(job.study_uid), reason=reason)
+
+
+def goes(artifact: Artifact, destination: Destination) -> bool:
+    """Whether a destination wants this artifact: the volumetric report is part of "sr"."""
+    return bool(artifact.sop_class_uid) and artifact.role.partition("-")[0] in destination.outputs

@@ -1,0 +1,34 @@
+"""The configured models with their packages checked: who they are and which rule they follow."""
+
+from dataclasses import dataclass
+
+from domain.errors import ConfigurationError, PackageError
+from inference.package import load
+from node.config import ModelSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One configured model. ``digest`` pins its package: a job made with it runs with it or not at all."""
+
+    settings: ModelSettings
+    package_id: str
+    version: str
+    digest: str
+
+
+def load_models(settings: Settings) -> tuple[Model, ...]:
+    """Every configured package, checked file by file. Raises ConfigurationError that names the key."""
+    models: dict[str, Model] = {}
+    for entry in settings.models:
+        where = f"model[{entry.slot + 1}].package"
+        try:
+            package = load(entry.package)
+        except PackageError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+        if package.id in models:
+            raise ConfigurationError(
+                f'{where}: the model "{package.id}" is configured twice; use one [[model]] with all its send_to'
+            )
+        models[package.id] = Model(entry, package.id, package.version, package.digest)
+    return tuple(models.values())

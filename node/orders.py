@@ -1,0 +1,83 @@
+"""From a claimed job to the order a worker gets: paths, instances, identity of this installation."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from db.store import Store
+from domain.errors import PermanentError
+from domain.jobs import Job, Order, Verdict
+from node.config import Settings
+from node.loaded import Model
+
+SPOOL = "spool"  # below data_dir
+RESULTS = "results"
+
+
+class Orders:
+    """Makes orders. ``models`` is replaced as a whole when the configuration is read again."""
+
+    def __init__(self, store: Store, settings: Settings, models: Sequence[Model], installation: str) -> None:
+        self._store, self.settings, self.models, self._installation = store, settings, models, installation
+
+    def order(self, job: Job, now: datetime, verdict: Verdict | None = None) -> Order:
+        """The order for ``job``. Raises PermanentError when its model is not configured any more."""
+        model = next((model for model in self.models if model.package_id == job.model_id), None)
+        if model is None:
+            raise PermanentError(f"the model {job.model_id} is not configured any more")
+        settings, data_dir = self.settings, self.settings.node.data_dir
+        return Order(
+            job_id=job.job_id,
+            token=job.token,
+            study_uid=job.study_uid,
+            revision=job.revision,
+            package=str(model.settings.package),
+            package_digest=job.package_digest,
+            input_digest=job.input_digest,
+            instances=tuple(self._store.instances(job.study_uid, job.revision, job.series_uids)),
+            spool_dir=str(data_dir / SPOOL),
+            out_dir=str(data_dir / RESULTS / out_name(job, verdict is not None)),
+            data_dir=str(data_dir),
+            # Local time with its offset: what a radiologist reads as Content Time, and the same on every attempt.
+            started_at=(job.started_at or now).astimezone(),
+            institution=settings.node.institution,
+            device_uid=device_uid(self._installation, job.package_digest),
+            outputs=self._outputs(job),
+            predecessors=tuple(self._store.predecessors(job)),
+            verdict=verdict,
+            slot=model.settings.slot,
+            precision=settings.compute.precision,
+            threads=settings.compute.threads,
+        )
+
+    def _outputs(self, job: Job) -> tuple[str, ...]:
+        targets = [self.settings.target(name) for name in job.destinations]
+        return tuple(sorted({output for target in targets if target is not None for output in target.outputs}))
+
+
+def out_name(job: Job, failed: bool) -> str:
+    """The folder of a result: names from the network never become path components."""
+    study = hashlib.sha256(job.study_uid.encode()).hexdigest()[:32]
+    return f"{study}/{job.revision}-{job.model_id}-{job.package_digest[:8]}{'-failed' if failed else ''}"
+
+
+def device_uid(installation: str, package_digest: str) -> str:
+    """The Device Observer UID (PS3.16 TID 1004): one per installation and package."""
+    digest = hashlib.sha256(f"device/{installation}/{package_digest}".encode()).digest()
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
+
+
+def installation_id(data_dir: Path) -> str:
+    """The random name of this installation, made once and kept in the data folder."""
+    file = data_dir / "installation"
+    if not file.exists():
+        part = file.with_suffix(".part")
+        with part.open("w") as stream:
+            stream.write(uuid.uuid4().hex)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    return file.read_text().strip()

@@ -1,0 +1,29 @@
+"""The receiver as the configuration wants it."""
+
+from collections.abc import Sequence
+
+from domain.seams import Intake
+from node.config import PeerSettings, Settings
+from scp.receiver import Receiver
+from scp.settings import Peer, ReceiverSettings
+
+
+def receiver_for(settings: Settings, intake: Intake) -> Receiver:
+    """A C-STORE and C-ECHO SCP that is not started yet."""
+    scp = settings.scp
+    return Receiver(
+        ReceiverSettings(
+            ae_title=scp.ae_title.strip(),
+            bind=scp.bind,
+            port=scp.port,
+            max_associations=scp.max_associations,
+            peers=peers_of(settings.peers),
+            admit_unknown=scp.admit_unknown,
+        ),
+        intake,
+    )
+
+
+def peers_of(peers: Sequence[PeerSettings]) -> tuple[Peer, ...]:
+    """Who may send, as the receiver wants it."""
+    return tuple(Peer(peer.ae_title, peer.address) for peer in peers)

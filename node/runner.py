@@ -1,0 +1,102 @@
+"""One turn of one loop: what is due is closed, what is free is started, what has ended is concluded; no hidden state."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from db.store import Store
+from node.delivering import Delivering
+from node.inferring import Inferring
+from node.log import study_mark, warn
+from node.settler import Settler
+
+IDLE_SECONDS: Final = 0.5  # how late a study that became due is noticed
+TROUBLE_SECONDS: Final = 5.0
+KILL_SECONDS: Final = 5.0
+
+
+class Runner:
+    """Drives store, workers and destinations. Everything it knows after a restart, it knows from the store."""
+
+    def __init__(self, store: Store, settler: Settler, inferring: Inferring, delivering: Delivering) -> None:
+        self._store, self._settler, self._inferring, self._delivering = store, settler, inferring, delivering
+        self._awake = threading.Event()
+        self._trouble = False
+
+    def wake(self) -> None:
+        """Something happened that may give the next turn work; any thread may say so."""
+        self._awake.set()
+
+    def step(self) -> bool:
+        """One turn; never waits. True if anything was done."""
+        self._trouble = False
+        # Leases are renewed before expired ones are looked for: a node that was suspended must not expire its own jobs.
+        turns = (
+            self._inferring.renew,
+            self._delivering.renew,
+            self._expire,
+            self._inferring.collect,
+            self._delivering.collect,
+            self._settle,
+            self._inferring.claim,
+            self._delivering.claim,
+        )
+        return any([self._concluded(turn) for turn in turns])  # noqa: C419 - every turn is taken
+
+    def run(self, stop: threading.Event) -> None:
+        """Turn until ``stop``."""
+        while not stop.is_set():
+            self._awake.clear()
+            if not self.step():
+                self._awake.wait(TROUBLE_SECONDS if self._trouble else IDLE_SECONDS)
+
+    def finish(self, seconds: float, wait: Callable[[float], object]) -> None:
+        """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""
+        self._delivering.stop()
+        self._drain(seconds, wait)
+        self._inferring.stop("the node was stopped")
+        self._drain(KILL_SECONDS, wait)
+
+    def _drain(self, seconds: float, wait: Callable[[float], object]) -> None:
+        """``wait`` is given the seconds to wait between two looks."""
+        turns = (self._inferring.renew, self._delivering.renew, self._inferring.collect, self._delivering.collect)
+        looks = int(seconds * 10) + 1
+        for _ in range(looks):
+            for turn in turns:
+                self._concluded(turn)
+            if not (self._inferring.running or self._delivering.running):
+                return
+            wait(0.1)
+
+    def _expire(self) -> bool:
+        expired = self._store.expire()
+        for job in expired:
+            warn("expired", job=job.job_id, study=study_mark(job.study_uid))
+        return bool(expired)
+
+    def _settle(self) -> bool:
+        done = False
+        for study in self._store.due():
+            done |= self._concluded(lambda study=study: self._settler.settle(study), study=study_mark(study.study_uid))  # type: ignore[misc]
+        return done
+
+    def _concluded(self, turn: Callable[[], bool], **about: object) -> bool:
+        """The conclusion of one piece of work. A full disk or a study nobody foresaw must not end the node: it is logged and
+        tried again on a later turn, since the store still says what is to be done."""
+        try:
+            return turn()
+        except Exception as error:  # noqa: BLE001 - one of the two places, see docs/architecture.md
+            self._trouble = True
+            warn("trouble", error=type(error).__name__, at=_where(error), **about)
+            return False
+
+
+def _where(error: Exception) -> str:
+    """File and line of the innermost frame; the text of the error may quote the data set and is not logged."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f"{'/'.join(code.co_filename.split('/')[-2:])}:{trace.tb_lineno}"

@@ -1,0 +1,138 @@
+"""The results folder of one order: each file whole or absent, the list of them last, so that a list vouches for its files."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from domain.jobs import Answer, Artifact, Order, Outcome
+from domain.results import Algorithm, Analysis, Measurement
+
+LIST: Final = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What is to be written: the DICOM objects by role, the picture (PNG) if there is one."""
+
+    analysis: Analysis
+    algorithm: Algorithm
+    documents: Sequence[tuple[str, Dataset]]
+    picture: bytes | None
+
+
+def stored(order: Order) -> Answer | None:
+    """The answer that is written already for equal input, model and outputs, if every byte of it is still there."""
+    try:
+        known = json.loads((Path(order.out_dir) / LIST).read_text(encoding="utf-8"))
+        artifacts = tuple(Artifact(**entry) for entry in known["artifacts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if order.verdict is not None or known.get("key") != _key(order) or known["outcome"] == Outcome.FAILED:
+        return None
+    if any(_digest_of(Path(order.data_dir) / artifact.path) != artifact.digest for artifact in artifacts):
+        return None
+    return Answer(Outcome(known["outcome"]), known["summary"], artifacts, known["reason"])
+
+
+def shelve(order: Order, sheet: Sheet) -> Answer:
+    """Write the files of one answer. Files with equal bytes are left as they are."""
+    folder = Path(order.out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LIST).unlink(missing_ok=True)
+    artifacts = [_keep(order, role, f"{role}.dcm", _bytes(dataset), dataset) for role, dataset in sheet.documents]
+    if sheet.picture is not None:
+        artifacts.append(_keep(order, "overlay", "overlay.png", sheet.picture))
+    reason = order.verdict.reason if order.verdict is not None else str(sheet.analysis.reason or "")
+    answer = Answer(sheet.analysis.outcome, sheet.analysis.summary, tuple(artifacts), reason)
+    write(folder / LIST, json.dumps(_listed(order, sheet, answer), indent=1, ensure_ascii=False).encode())
+    sync(folder)
+    return answer
+
+
+def _key(order: Order) -> list[Any]:
+    """What makes two orders the same work."""
+    return [order.study_uid, order.revision, order.input_digest, order.package_digest, list(order.outputs), order.slot]
+
+
+def _bytes(dataset: Dataset) -> bytes:
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def _keep(order: Order, role: str, name: str, data: bytes, dataset: Dataset | None = None) -> Artifact:
+    file = Path(order.out_dir) / name
+    digest = hashlib.sha256(data).hexdigest()
+    if _digest_of(file) != digest:
+        write(file, data)
+    uids = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+    names = [str(dataset.get(keyword, "")) for keyword in uids] if dataset is not None else ["", "", ""]
+    return Artifact(role, os.path.relpath(file, order.data_dir), digest, len(data), *names)
+
+
+def _digest_of(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def write(file: Path, data: bytes) -> None:
+    """A file that is durable and whole when it appears under its name."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _listed(order: Order, sheet: Sheet, answer: Answer) -> dict[str, Any]:
+    """The answer for programs; nothing of the patient is in it."""
+    analysis, algorithm = sheet.analysis, sheet.algorithm
+    return {
+        "outcome": answer.outcome,
+        "summary": answer.summary,
+        "reason": answer.reason,
+        "notes": analysis.notes,
+        "model": {"id": algorithm.package_id, "version": algorithm.version, "precision": algorithm.precision},
+        "started_at": order.started_at.isoformat(),
+        "findings": [
+            {"tracking_id": said.tracking_id, "finding": said.finding.meaning, "measurements": _numbers(said.measurements)}
+            for said in (*analysis.findings, *analysis.statements)
+        ],
+        "artifacts": [asdict(artifact) for artifact in answer.artifacts],
+        "key": _key(order),
+    }
+
+
+def _numbers(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": measurement.name.meaning,
+            "value": measurement.value,
+            "unit": measurement.unit.value,
+            "derivation": measurement.derivation.meaning if measurement.derivation else "",
+        }
+        for measurement in measurements
+    ]

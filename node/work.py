@@ -1,0 +1,139 @@
+"""One order in a worker process: images in, checked DICOM files out; pixels and masks never leave the process."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from db.spool import Spool
+from domain.errors import PackageError
+from domain.jobs import Answer, Order, Outcome
+from domain.results import Algorithm, Analysis
+from inference.analyse import Analyser
+from inference.package import Package, load
+from inference.source import Source, open_source
+from node.shelf import Sheet, shelve, stored
+from sr_writer.context import Context, Reference
+from sr_writer.picture import overlay
+from sr_writer.results import documents
+
+_ANALYSERS: dict[tuple[str, str, str, int], Analyser] = {}  # compiled once per worker
+
+
+class Clock:
+    """Seconds by part."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """Everything since the last lap was ``part``."""
+        now = time.monotonic()
+        self.parts[part] = self.parts.get(part, 0.0) + now - self._last
+        self._last = now
+
+
+def perform(order: Order) -> Answer:
+    """Do what an order says. A repeated order with equal input gives the bytes that are stored already.
+
+    Raises PackageError when the package is not the one the job was made for, PermanentError for results that break a rule.
+    """
+    spool = Spool(Path(order.spool_dir))
+    return respond(order, lambda: [open_source(spool.view(instance.place)) for instance in order.instances])
+
+
+def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
+    """The same for images from anywhere."""
+    if (answer := stored(order)) is not None:
+        return answer
+    clock = Clock()
+    if order.verdict is not None:
+        analysis, algorithm, headers = _verdict(order, sources)
+        clock.lap("load")
+    else:
+        analysis, algorithm, headers = _analyse(order, sources, clock)
+    answer = shelve(order, Sheet(analysis, algorithm, _documents(order, analysis, algorithm, headers), overlay(analysis)))
+    clock.lap("write")
+    return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
+
+
+def analyser_for(order: Order) -> Analyser:
+    """The compiled model of an order; the digest is checked whenever the package is read."""
+    key = (order.package, order.package_digest, order.precision, order.threads)
+    if key not in _ANALYSERS:
+        package = _package(order)
+        cache = Path(order.data_dir) / "compiled" if order.spool_dir else None  # not into a results folder
+        _ANALYSERS[key] = Analyser(package, order.precision, order.threads, cache)
+    return _ANALYSERS[key]
+
+
+def _package(order: Order) -> Package:
+    package = load(Path(order.package))
+    if package.digest != order.package_digest:
+        raise PackageError(
+            f"the package {package.id} was changed since this job was queued "
+            f"(SHA-256 {package.digest[:12]} instead of {order.package_digest[:12]}); restart the node and retry the job"
+        )
+    return package
+
+
+def _analyse(order: Order, sources: Callable[[], Sequence[Source]], clock: Clock) -> tuple[Analysis, Algorithm, list[Dataset]]:
+    analyser = analyser_for(order)
+    algorithm = analyser.algorithm(order.slot)
+    opened = sources()
+    clock.lap("load")
+    analysis = analyser.analyse(opened)
+    clock.lap("infer")
+    return analysis, algorithm, _headers(analysis, opened)
+
+
+def _verdict(order: Order, sources: Callable[[], Sequence[Source]]) -> tuple[Analysis, Algorithm, list[Dataset]]:
+    """The model is not run and not compiled: it may be what fails. A replaced package still says who failed."""
+    assert order.verdict is not None
+    algorithm = load(Path(order.package)).algorithm(order.slot)
+    readable = [source for source in sources() if not source.fault]
+    series = readable[0].series_uid if readable else ""
+    words = f"Not analysed, the model failed: {order.verdict.reason}."
+    return (
+        Analysis(Outcome.FAILED, words, series),
+        algorithm,
+        [source.header for source in readable if source.series_uid == series],
+    )
+
+
+def _headers(analysis: Analysis, sources: Sequence[Source]) -> list[Dataset]:
+    """Those of the series analysed; all of them when it is none of these."""
+    readable = [source for source in sources if not source.fault]
+    chosen = [source for source in readable if source.series_uid == analysis.series_uid]
+    return [source.header for source in chosen or readable]
+
+
+def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset]) -> list[tuple[str, Dataset]]:
+    context = Context(
+        study_uid=order.study_uid,
+        revision=order.revision,
+        input_digest=_identity(order),
+        package_digest=order.package_digest,
+        started_at=order.started_at,
+        institution=order.institution,
+        device_uid=order.device_uid,
+        outputs=order.outputs,
+        slot=order.slot,
+        predecessors=tuple(
+            Reference(artifact.sop_class_uid, artifact.sop_instance_uid, artifact.series_uid)
+            for artifact in order.predecessors
+            if artifact.role.startswith("sr")
+        ),
+    )
+    return [(document.role, document.dataset) for document in documents(analysis, algorithm, headers, context)]
+
+
+def _identity(order: Order) -> str:
+    """What the UIDs of the results derive from. A report of failure is another object than the result that a later retry may
+    bring for the same images, so it must not have its UID."""
+    if order.verdict is None:
+        return order.input_digest
+    return hashlib.sha256(f"{order.input_digest}/failed/{order.verdict.reason}".encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""Every mistake in node.toml is one sentence that names the key."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from domain.errors import ConfigurationError
+from domain.instances import Caller
+from node.config import load, parse, sender_name
+from node.config_check import read_section
+from node.config_keys import KEYS, LATER, SECTIONS, keys_of
+from node.config_template import table, template
+from tests.node.configuration import TEXT, settings
+
+
+def test_defaults_are_those_of_the_table(tmp_path: Path) -> None:
+    found = parse({}, tmp_path / "node.toml")
+    assert (found.scp.port, found.scp.ae_title, found.scp.admit_unknown, found.scp.reserve_bytes) == (
+        11112,
+        "ANCILLA",
+        False,
+        2_000_000_000,
+    )
+    assert (found.study.quiet_seconds, found.study.max_wait_seconds) == (30, 1800)
+    assert found.node.data_dir == tmp_path / "ancilla-data"
+    assert found.node.database == f"sqlite:///{tmp_path}/ancilla-data/ancilla.db"
+    assert found.compute.workers >= 1 and found.compute.threads >= 1
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    found = settings(tmp_path, TEXT + '[[destination]]\nname = "files"\nkind = "folder"\npath = "../out"\n')
+    assert found.node.data_dir == tmp_path / "data"
+    assert found.models[0].package == tmp_path / "model"
+    assert found.target("files") is not None and found.target("files").path == str(tmp_path.parent / "out")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[scp]\nprot = 1", 'unknown key scp.prot; did you mean "port"?'),
+        ("[spc]\nport = 1", r'unknown section \[spc\]; did you mean "scp"?'),
+        ("[scp]\nport = 70000", "scp.port must be 0-65535"),
+        ('[scp]\nport = "11112"', "scp.port must be a whole number"),
+        ("[scp]\nport = true", "scp.port must be a whole number"),
+        ("[scp]\nport = 1.5", "scp.port must be a whole number"),
+        ("[scp]\nadmit_unknown = 1", "scp.admit_unknown must be true or false"),
+        ('[scp]\nae_title = "SEVENTEEN_LETTERS"', "scp.ae_title must be 1-16"),
+        ('[scp]\nae_title = "A\\\\B"', "scp.ae_title must be 1-16"),
+        ('[scp]\nbind = "here"', "scp.bind must be an IP address"),
+        ("[study]\nquiet_seconds = -1", "study.quiet_seconds must be 0-86400"),
+        ("[study]\nquiet_seconds = nan", "study.quiet_seconds must be 0-86400"),
+        ("[[peer]]\naddress = '10.0.0.1'", r"peer\[1\].ae_title is missing"),
+        (
+            "[[peer]]\nae_title = 'A'\n[[peer]]\nae_title = 'B'\naddress = 'ct'",
+            r"peer\[2\].address must be an IP address or a network",
+        ),
+        ("[peer]\nae_title = 'A'", r"peer must be written \[\[peer\]\]"),
+        ("[[scp]]\nport = 1", r"scp must be written \[scp\]"),
+        ("scp = 1", r"scp must be written \[scp\]"),
+        ("[[destination]]\nname = 'a b'", r"destination\[1\].name must be"),
+        ("[[destination]]\nname = 'sender'", r"destination\[1\].name must be"),
+        ("[[destination]]\nname = 'a'", r"destination\[1\].host is missing"),
+        ("[[destination]]\nname = 'a'\nkind = 'folder'", r"destination\[1\].path is missing"),
+        ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\npath='p'", r"destination\[1\].path has no meaning"),
+        ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['rs']", r"destination\[1\].outputs must be of: sr, seg"),
+        (
+            "[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['pdf']",
+            'outputs = "pdf" is not available in this version',
+        ),
+        ("[[destination]]\nname = 'a'\nkind = 'dicomweb'", 'kind = "dicomweb" is not available in this version'),
+        ("[[destination]]\nname = 'a'\ncommitment = true", r"destination\[1\].commitment is not available in this version"),
+        ("[scp.tls]\nport = 2762", "scp.tls is not available in this version"),
+        ("[console]\nport = 8080", r"\[console\] is not available in this version"),
+        ("[compute]\nexecutor = 'dask'", 'compute.executor = "dask" is not available'),
+        ("[node]\ndatabase = 'postgresql://x'", "node.database must be empty or start with sqlite:////"),
+        ("[[model]]\npackage = 'nothing'\nsend_to = ['pacs']", r'model\[1\].package: "nothing" is neither'),
+        ("[[model]]\npackage = 'model'\nsend_to = []", r"model\[1\].send_to must not be empty"),
+        ("[[model]]\npackage = 'model'\nsend_to = 'pacs'", r"model\[1\].send_to must be a list of texts"),
+        (
+            "[[model]]\npackage = 'model'\nsend_to = ['pasc']\n[[destination]]\nname='pacs'\nhost='h'\nae_title='A'",
+            'no destination "pasc"; did you mean "pacs"',
+        ),
+        (
+            "[[model]]\npackage = 'model'\nsend_to = ['a']\nwhen.Modalty = 'CT'",
+            r'model\[1\].when.Modalty is not a DICOM keyword; did you mean "Modality"',
+        ),
+        ("[[model]]\npackage = 'model'\nsend_to = ['sender']\n[[peer]]\nae_title='A'", r"peer\[1\].port is missing"),
+        ("[scp]\nadmit_unknown=true\n[[model]]\npackage = 'model'\nsend_to = ['sender']", "needs scp.admit_unknown = false"),
+    ],
+)
+def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        settings(tmp_path, text)
+
+
+def test_two_destinations_cannot_share_a_name(tmp_path: Path) -> None:
+    block = "[[destination]]\nname='pacs'\nhost='h'\nae_title='A'\n"
+    with pytest.raises(ConfigurationError, match='"pacs" is used twice'):
+        settings(tmp_path, block * 2)
+
+
+def test_a_missing_file_and_broken_toml_are_configuration_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist; `ancilla init` writes one"):
+        load(tmp_path / "node.toml")
+    (tmp_path / "node.toml").write_text("[scp\nport = 1")
+    with pytest.raises(ConfigurationError, match="not valid TOML"):
+        load(tmp_path / "node.toml")
+
+
+def test_results_can_go_back_to_whoever_sent_the_images(tmp_path: Path) -> None:
+    text = TEXT.replace('["pacs"]', '["sender"]').replace('address = "127.0.0.1"', 'address = "10.1.0.0/16"\nport = 104', 1)
+    found = settings(tmp_path, text)
+    target = found.target(sender_name(Caller("CT01", "ANCILLA", "10.1.2.3")))
+    assert target is not None
+    assert (target.host, target.port, target.ae_title, target.calling_ae) == ("10.1.2.3", 104, "CT01", "ANCILLA")
+    assert found.target(sender_name(Caller("CT01", "ANCILLA", "10.2.2.3"))) is None
+    assert found.target("nobody") is None
+
+
+def test_the_template_is_a_valid_file_and_names_every_key(tmp_path: Path) -> None:
+    text = template()
+    given = tomllib.loads(text)
+    for section in SECTIONS:
+        blocks = given[section] if isinstance(given[section], list) else [given[section]]
+        for block in blocks:
+            read_section(section, block, section)
+    for key in KEYS:
+        if key.path != "model.when":
+            assert f"{key.name} = " in text and key.comment in text, key.path
+    assert "[model.when]" in text
+
+
+def test_what_the_template_writes_without_an_example_are_the_defaults(tmp_path: Path) -> None:
+    given = tomllib.loads(template())
+    for section in ("scp", "study", "compute", "delivery"):
+        assert given[section] == {key.name: key.default for key in keys_of(section).values()}
+
+
+def test_the_handbook_has_the_same_table_as_the_code() -> None:
+    handbook = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert table() in handbook
+
+
+def test_no_key_is_both_there_and_not_available() -> None:
+    assert not LATER & {key.path for key in KEYS} and not LATER & set(SECTIONS)
