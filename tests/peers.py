@@ -201,11 +201,11 @@ class StoreScp:
 
 
 @contextlib.contextmanager
-def storescp(*options: str) -> Iterator[StoreScp]:
+def storescp(*options: str, port: int = 0) -> Iterator[StoreScp]:
     """DCMTK's C-STORE SCP. It accepts every transfer syntax unless ``options`` bring their own rule."""
     rule = () if {"-xf", "+xi", "--inetd"} & set(options) else ("+xa",)
     with tempfile.TemporaryDirectory(prefix="ancilla-storescp-") as folder:
-        peer = StoreScp(free_port(), Path(folder, "received"))
+        peer = StoreScp(port or free_port(), Path(folder, "received"))
         peer.folder.mkdir()
         command = [program("storescp"), "-v", "-od", peer.folder, *rule, *options, str(peer.port)]
         with running(command, Path(folder, "log")) as process:

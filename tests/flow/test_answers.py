@@ -1,0 +1,152 @@
+"""Every study gets one answer per model: also when the model dies, the study does not fit it, or an image comes late."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from tests import peers, serving
+from tests.ct_series import Series
+from tests.flow import reading
+from tests.flow.scanner import scanner
+
+LAUNCHER = ("-m", "tests.flow.crashing_node")
+SHORT = {"max_attempts": 1}
+
+
+@pytest.fixture
+def pacs() -> Iterator[peers.StoreScp]:
+    with peers.storescp() as peer:
+        yield peer
+
+
+def reports(pacs: peers.StoreScp) -> list[Dataset]:
+    """The Structured Reports that are in the PACS, completely written."""
+    found = []
+    for file in pacs.files():
+        if file.name.startswith("SR"):
+            found.append(pydicom.dcmread(file))
+    return found
+
+
+def jobs(node: serving.Node) -> dict[tuple[str, int, str], str]:
+    """State of every job by kind, revision and model."""
+    return {(job["kind"], job["revision"], job["model_id"]): job["state"] for job in node.ask("jobs")}
+
+
+def until(node: serving.Node, done: Callable[[dict[tuple[str, int, str], str]], bool], what: str) -> dict[Any, str]:
+    """The jobs once they are as wanted."""
+    return peers.wait_for(lambda: (found := jobs(node)) and done(found) and found, what, 90, node.alive) or {}
+
+
+def prepared(folder: Path, pacs: peers.StoreScp, models: list[Path], **compute: object) -> serving.Node:
+    blocks = [{"package": str(model), "send_to": ["pacs"]} for model in models]
+    return serving.prepare(folder, models=blocks, destinations=[serving.pacs(pacs)], compute={**SHORT, **compute})
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("poison", "compute", "reason"),
+    [("poison:signal", {}, "SIGSEGV"), ("poison:sleep", {"job_timeout_seconds": 3}, "longer than 3 seconds")],
+    ids=["a worker that dies", "a worker that never ends"],
+)
+def test_a_poisonous_model_fails_with_a_report_and_holds_up_nobody(
+    tmp_path: Path, packages: Path, pacs: peers.StoreScp, poison: str, compute: dict[str, object], reason: str
+) -> None:
+    node = prepared(tmp_path, pacs, [packages / "poison", packages / "tiny"], **compute)
+    node.launcher, node.env = LAUNCHER, {"POISON": poison}
+    sender = scanner(tmp_path / "images")
+    with serving.serving(node):
+        sender.send(node)
+        found = until(
+            node,
+            lambda now: all(now.get(("deliver", 1, model)) == "done" for model in ("test-poison", "test-lungs")),
+            "both answers",
+        )
+        failed = next(job for job in node.ask("jobs") if job["model_id"] == "test-poison" and job["kind"] == "infer")
+        answers = reports(pacs)
+    assert found["infer", 1, "test-lungs"] == "done"
+    assert failed["state"] == "failed"
+    assert reason in failed["reason"]
+    saying = [reading.words(report) for report in answers]
+    assert any(reason in words and "failed" in words.lower() for words in saying)
+    assert any("No opacity found" in words or "Absent" in words for words in saying)
+
+
+@pytest.mark.peer
+def test_a_late_image_gives_a_second_revision_that_names_the_first(tmp_path: Path, packages: Path, pacs: peers.StoreScp) -> None:
+    node = prepared(tmp_path, pacs, [packages / "tiny"])
+    sender = scanner(tmp_path / "images")
+    *early, late = sender.images
+    with serving.serving(node):
+        sender.send(node, early)
+        until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the first answer")
+        first = {str(report.SOPInstanceUID): report for report in reports(pacs)}
+        sender.send(node, [late])
+        until(node, lambda now: now.get(("deliver", 2, "test-lungs")) == "done", "the second answer")
+        second = [report for report in reports(pacs) if report.SOPInstanceUID not in first]
+    assert first
+    assert len(second) == len(first)
+    assert all(not reading.predecessors(report) for report in first.values())
+    for report in second:
+        named = reading.predecessors(report)
+        assert named
+        assert named <= set(first)
+        before = set().union(*(reading.tracking_uids(first[uid]) for uid in named))
+        assert reading.tracking_uids(report)
+        assert reading.tracking_uids(report) <= before
+
+
+@pytest.mark.peer
+def test_a_study_the_model_was_not_made_for_is_answered_with_the_reason(
+    tmp_path: Path, packages: Path, pacs: peers.StoreScp
+) -> None:
+    node = prepared(tmp_path, pacs, [packages / "strict"])
+    sender = scanner(tmp_path / "images", Series(slices=5))
+    with serving.serving(node):
+        sender.send(node)
+        found = until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the answer")
+        answers = reports(pacs)
+    assert found["infer", 1, "test-lungs"] == "declined"
+    assert answers
+    text = "\n".join(map(reading.words, answers)).lower()
+    assert "not analysed" in text or "not analyzed" in text
+    assert "5" in text
+    assert "10" in text
+    assert not any(file.name.startswith("SEG") for file in pacs.files())
+
+
+@pytest.mark.peer
+def test_the_same_study_sent_twice_changes_nothing(tmp_path: Path, packages: Path, pacs: peers.StoreScp) -> None:
+    node = prepared(tmp_path, pacs, [packages / "tiny"])
+    sender = scanner(tmp_path / "images")
+    with serving.serving(node):
+        sender.send(node)
+        until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the answer")
+        before = {file.name: file.read_bytes() for file in pacs.files()}
+        sender.acknowledged.clear()
+        sender.send(node)
+        assert len(sender.acknowledged) == len(sender.images)
+        duplicates = node.ask("audit", "list", "--event", "duplicate")
+        after = {file.name: file.read_bytes() for file in pacs.files()}
+        assert node.ask("show", sender.study_uid)["study"]["revision"] == 1
+    assert len(duplicates) == len(sender.images)
+    assert after == before
+
+
+@pytest.mark.peer
+def test_a_pacs_that_is_down_gets_the_results_when_it_is_back(tmp_path: Path, packages: Path) -> None:
+    port = peers.free_port()
+    destination = {"name": "pacs", "host": "127.0.0.1", "port": port, "ae_title": "STORESCP"}
+    model = {"package": str(packages / "tiny"), "send_to": ["pacs"]}
+    node = serving.prepare(tmp_path, models=[model], destinations=[destination], delivery={"max_backoff_seconds": 1})
+    sender = scanner(tmp_path / "images")
+    with serving.serving(node):
+        sender.send(node)
+        peers.wait_for(lambda: node.ask("audit", "list", "--event", "retried"), "an attempt in vain", 60, node.alive)
+        with peers.storescp(port=port) as pacs:
+            until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the answer")
+            assert reports(pacs)
