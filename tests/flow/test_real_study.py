@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 from tests import peers, serving
 from tests.flow import lung_reference, reading
 
+pytestmark = [pytest.mark.peer, pytest.mark.data]
+
 LUNGS = {"Left lung", "Right lung"}
 
 
@@ -69,48 +71,50 @@ def volumes(seg: Dataset) -> dict[str, float]:
     return found
 
 
-@pytest.mark.peer
-@pytest.mark.data
-class TestARealChestCt:
-    def test_all_images_were_received_and_the_answer_is_one_study_with_them(self, answered: Answered) -> None:
-        study = answered.shown["study"]
-        assert isinstance(study, dict)
-        assert study["instances"] == len(answered.source) == 154
-        uids = {str(one.StudyInstanceUID) for one in [*answered.reports, answered.segmentation]}
-        assert uids == {study["study_uid"]}
-        assert answered.reports
+def test_all_images_were_received_and_the_answer_is_one_study_with_them(answered: Answered) -> None:
+    study = answered.shown["study"]
+    assert isinstance(study, dict)
+    assert study["instances"] == len(answered.source) == 154
+    uids = {str(one.StudyInstanceUID) for one in [*answered.reports, answered.segmentation]}
+    assert uids == {study["study_uid"]}
+    assert answered.reports
 
-    def test_the_lungs_have_the_volume_that_threshold_and_morphology_give(self, answered: Answered) -> None:
-        found = volumes(answered.segmentation)
-        lungs = sum(found[label] for label in LUNGS)
-        hu, spacing = lung_reference.read(answered.source)
-        reference = lung_reference.litres(lung_reference.lungs(hu, spacing), spacing)
-        assert 1.5 < lungs < 8.0
-        assert min(found[label] for label in LUNGS) > 0.5
-        assert lungs == pytest.approx(reference, rel=0.10)
 
-    def test_a_normal_chest_has_next_to_no_opacity(self, answered: Answered) -> None:
-        found = volumes(answered.segmentation)
-        opacity = sum(litres for label, litres in found.items() if label not in LUNGS)
-        assert opacity < 0.03 * sum(found[label] for label in LUNGS)
+def test_the_lungs_have_the_volume_that_threshold_and_morphology_give(answered: Answered) -> None:
+    found = volumes(answered.segmentation)
+    lungs = sum(found[label] for label in LUNGS)
+    hu, spacing = lung_reference.read(answered.source)
+    reference = lung_reference.litres(lung_reference.lungs(hu, spacing), spacing)
+    assert 1.5 < lungs < 8.0
+    assert min(found[label] for label in LUNGS) > 0.5
+    assert lungs == pytest.approx(reference, rel=0.10)
 
-    def test_the_report_gives_the_volumes_of_the_segmentation(self, answered: Answered) -> None:
-        said = [value for report in answered.reports for name, value, unit in reading.measured(report) if unit == "ml"]
-        for label, litres in volumes(answered.segmentation).items():
-            if label in LUNGS:
-                assert any(value == pytest.approx(litres * 1000, rel=0.01) for value in said), label
 
-    def test_no_validator_finds_an_error(self, answered: Answered) -> None:
-        assert {file.name: peers.dciodvfy(file) for file in answered.files} == {file.name: [] for file in answered.files}
+def test_a_normal_chest_has_next_to_no_opacity(answered: Answered) -> None:
+    found = volumes(answered.segmentation)
+    opacity = sum(litres for label, litres in found.items() if label not in LUNGS)
+    assert opacity < 0.03 * sum(found[label] for label in LUNGS)
 
-    def test_the_segmentation_lies_on_the_source_images(self, answered: Answered) -> None:
-        sources = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in answered.source}
-        named = {
-            str(image.ReferencedSOPInstanceUID)
-            for group in answered.segmentation.PerFrameFunctionalGroupsSequence
-            for derivation in group.DerivationImageSequence
-            for image in derivation.SourceImageSequence
-        }
-        assert named
-        assert named <= sources
-        assert (answered.segmentation.Rows, answered.segmentation.Columns) == (512, 512)
+
+def test_the_report_gives_the_volumes_of_the_segmentation(answered: Answered) -> None:
+    said = [value for report in answered.reports for name, value, unit in reading.measured(report) if unit == "ml"]
+    for label, litres in volumes(answered.segmentation).items():
+        if label in LUNGS:
+            assert any(value == pytest.approx(litres * 1000, rel=0.01) for value in said), label
+
+
+def test_no_validator_finds_an_error(answered: Answered) -> None:
+    assert {file.name: peers.dciodvfy(file) for file in answered.files} == {file.name: [] for file in answered.files}
+
+
+def test_the_segmentation_lies_on_the_source_images(answered: Answered) -> None:
+    sources = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in answered.source}
+    named = {
+        str(image.ReferencedSOPInstanceUID)
+        for group in answered.segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in group.DerivationImageSequence
+        for image in derivation.SourceImageSequence
+    }
+    assert named
+    assert named <= sources
+    assert (answered.segmentation.Rows, answered.segmentation.Columns) == (512, 512)
