@@ -39,6 +39,11 @@ class Scenario:
     associations: int = 1
     nagle: bool = False
 
+    @property
+    def each(self) -> int:
+        """Objects per association."""
+        return max(self.count // self.associations, 1)
+
 
 def scenarios(sizes: Sizes) -> list[Scenario]:
     """Each one a row per rival. A sender with Nagle's algorithm on is DCMTK's default and what most scanners are."""
@@ -75,7 +80,7 @@ def _samples(scenario: Scenario, receivers: Sequence[Receiver], rounds: int, fol
                 seconds = _send(scenario, receiver, senders, archive)
                 shutil.rmtree(archive)
                 os.sync()  # what one receiver left unwritten must not slow the next
-                rates[receiver.name].append(scenario.count / seconds)
+                rates[receiver.name].append(scenario.each * scenario.associations / seconds)
     return rates
 
 
@@ -83,7 +88,7 @@ def _write(scenario: Scenario, folder: Path) -> list[Path]:
     """One folder of objects per association."""
     folders = [folder / str(number) for number in range(scenario.associations)]
     for one in folders:
-        write_images(one, scenario.count // scenario.associations, scenario.rows, scenario.columns)
+        write_images(one, scenario.each, scenario.rows, scenario.columns)
     return folders
 
 
