@@ -16,6 +16,15 @@ class JobKind(StrEnum):
     DELIVER = "deliver"  # the artifacts of one infer job to one destination
 
 
+class Outcome(StrEnum):
+    """The one answer a study gets from a model."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ANALYSED = "not-analysed"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """An infer job to be queued when a study settles."""
@@ -50,6 +59,9 @@ class Job:
     started_at: datetime | None  # of the first attempt: it is the Content Date/Time of the results
     finished_at: datetime | None
     reason: str
+    outcome: Outcome | None = None  # infer jobs, once answered
+    summary: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +111,6 @@ class Order:
     slot: int = 0  # position of the package in the configuration
     precision: str = "auto"
     threads: int = 0
-
-
-class Outcome(StrEnum):
-    """The one answer a study gets from a model."""
-
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
-    NOT_ANALYSED = "not-analysed"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

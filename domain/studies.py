@@ -19,3 +19,15 @@ class Study:
     last_at: datetime
     series: int
     instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing known about whether a study is complete: ``kind`` "association", ``subject`` its id, ``details`` "open"."""
+
+    study_uid: str
+    revision: int
+    kind: str
+    subject: str
+    details: str  # JSON, sorted keys, no patient data
+    at: datetime

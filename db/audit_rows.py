@@ -1,0 +1,60 @@
+"""Audit rows are appended inside the transaction of the change they describe, and each carries the hash of the one before."""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from db.sql import Sql
+from domain.audit import Event
+from domain.instances import Caller
+
+START: Final = "0" * 64  # what stands before the first row
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_HEAD = Sql("SELECT rows, hash FROM audit_head")
+_INSERT = Sql(
+    "INSERT INTO audit (seq, at, event, study_uid, job_id, actor, details, hash)"
+    " VALUES (:seq, :at, :event, :study_uid, :job_id, :actor, :details, :hash)"
+)
+_MOVE_HEAD = Sql("UPDATE audit_head SET rows = :rows, hash = :hash")
+
+
+def row_hash(before: str, seq: int, at: int, event: str, study_uid: str, job_id: int | None, actor: str, details: str) -> str:
+    """SHA-256 (hex) over the hash of the row before and a JSON list of the fields; ``at`` is microseconds since 1970, UTC."""
+    words = before + _encode([seq, at, event, study_uid, job_id, actor, details])
+    return hashlib.sha256(words.encode("ascii")).hexdigest()
+
+
+def as_json(details: Any) -> str:
+    """JSON with sorted keys."""
+    return _encode(details)
+
+
+def actor_of(caller: Caller) -> str:
+    """How a peer is named in the log."""
+    return f"{caller.calling_ae}@{caller.address}"
+
+
+class Appender:
+    """Collects the audit rows of one transaction and chains them at its end."""
+
+    def __init__(self, connection: Connection, now: int) -> None:
+        self._connection, self._now = connection, now
+        self._rows: list[tuple[str, str, int | None, str, str]] = []
+
+    def audit(self, event: Event, actor: str, details: dict[str, Any], study_uid: str = "", job_id: int | None = None) -> None:
+        """One more row, in the order of the calls."""
+        self._rows.append((event.value, study_uid, job_id, actor, _encode(details)))
+
+    def chain(self) -> None:
+        """Write the collected rows behind the head; the write lock of the transaction keeps others from the head."""
+        if not self._rows:
+            return
+        seq, last = _HEAD(self._connection, {}).one()
+        for event, study_uid, job_id, actor, details in self._rows:
+            seq += 1
+            last = row_hash(last, seq, self._now, event, study_uid, job_id, actor, details)
+            values = {"seq": seq, "at": self._now, "event": event, "study_uid": study_uid, "job_id": job_id}
+            _INSERT(self._connection, {**values, "actor": actor, "details": details, "hash": last})
+        _MOVE_HEAD(self._connection, {"rows": seq, "hash": last})

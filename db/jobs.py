@@ -1,0 +1,241 @@
+"""Jobs: claimed with a lease and a fencing token, finished once, and everything that follows in the same transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, select, update
+
+from db.audit_rows import as_json
+from db.database import Database, Transaction
+from db.job_moves import insert_job, move_job
+from db.rows import artifact_of, job_of
+from db.schema import artifacts, jobs, sent
+from db.times import seconds, to_micros
+from domain.audit import Event
+from domain.destinations import Sent
+from domain.errors import LostLeaseError, PermanentError
+from domain.jobs import Answer, Artifact, Job, JobKind, Outcome
+from domain.moves import JobMove, JobState
+
+_MOVE_OF: Final = {
+    Outcome.POSITIVE: JobMove.FINISH,
+    Outcome.NEGATIVE: JobMove.FINISH,
+    Outcome.NOT_ANALYSED: JobMove.DECLINE,
+    Outcome.FAILED: JobMove.FAIL,
+}
+
+
+class Jobs:
+    """The part of the store that knows jobs."""
+
+    _database: Database
+
+    def claim(self, kind: JobKind, worker: str, lease_seconds: float, destination: str | None = None) -> Job | None:
+        """The job that has waited longest, now running and leased to ``worker``; None when nothing waits.
+
+        ``started_at`` is that of the first claim for ever. ``destination`` narrows deliveries to one.
+        """
+        if self._next(kind, destination, self._database.now()) is None:
+            return None  # no write lock for an empty queue
+        with self._database.write() as tx:
+            row = tx.connection.execute(_waiting(kind, destination, tx.now)).one_or_none()
+            if row is None:
+                return None
+            job = job_of(row)
+            values = {"attempts": job.attempts + 1, "token": job.token + 1, "worker": worker}
+            times = {"lease_until": tx.now + seconds(lease_seconds), "started_at": row.started_at or tx.now}
+            move_job(tx, job, JobMove.CLAIM, "node", {**values, **times}, {"worker": worker})
+            return _get(tx, job.job_id)
+
+    def renew(self, job: Job, lease_seconds: float) -> None:
+        """Hold on to a running job. Raises LostLeaseError."""
+        held = (jobs.c.job_id == job.job_id, jobs.c.state == JobState.RUNNING, jobs.c.token == job.token)
+        with self._database.write(durable=False) as tx:
+            lease = {"lease_until": tx.now + seconds(lease_seconds)}
+            if tx.connection.execute(update(jobs).where(*held).values(lease)).rowcount != 1:
+                raise LostLeaseError(f"job {job.job_id} is held by somebody else now")
+
+    def finish(self, job: Job, answer: Answer) -> None:
+        """An infer job was answered: done, declined or (by a verdict) failed; each destination gets a delivery in any case.
+
+        Raises LostLeaseError, and then nothing has changed.
+        """
+        if job.kind is not JobKind.INFER:
+            raise PermanentError(f"job {job.job_id} is a delivery: it ends with what the destination said")
+        timings = {part: round(spent, 6) for part, spent in answer.timings.items()}
+        with self._database.write() as tx:
+            details = {"artifacts": len(answer.artifacts), "outcome": answer.outcome.value, "timings": timings}
+            values = {"outcome": answer.outcome, "summary": answer.summary, "timings": as_json(timings), "reason": answer.reason}
+            move_job(tx, job, _MOVE_OF[answer.outcome], "node", values, details)
+            _replace_artifacts(tx, job.job_id, answer.artifacts)
+            _deliver(tx, job)
+
+    def sent(self, job: Job, results: Sequence[Sent]) -> None:
+        """A delivery was answered: one row per instance; done when all were accepted, else failed. Raises LostLeaseError."""
+        if job.kind is not JobKind.DELIVER:
+            raise PermanentError(f"job {job.job_id} is not a delivery")
+        refused = [result for result in results if not result.accepted]
+        with self._database.write() as tx:
+            said = {
+                "destination": job.destination,
+                "instances": [[one.sop_instance_uid, f"0x{one.status:04X}"] for one in results],
+            }
+            if refused:
+                move_job(tx, job, JobMove.FAIL, "node", {"reason": _refusal(tx, job, refused)}, said)
+            else:
+                move_job(tx, job, JobMove.FINISH, "node", {"reason": ""}, said, Event.SENT)
+            _insert_sent(tx, job, results)
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Give a running job up. Raises LostLeaseError."""
+        self._move(job, JobMove.FAIL, {"reason": reason})
+
+    def retry(self, job: Job, reason: str, run_at: datetime) -> None:
+        """Back into the queue, not before ``run_at``; attempts go on counting. Raises LostLeaseError."""
+        self._move(job, JobMove.RETRY, {"reason": reason, "run_at": to_micros(run_at)})
+
+    def expire(self) -> list[Job]:
+        """Running jobs whose lease ran out go back into the queue; returns them as they are now."""
+        late = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < self._database.now())
+        with self._database.read() as connection:
+            if not connection.execute(select(jobs.c.job_id).where(late)).all():
+                return []
+        with self._database.write() as tx:
+            return requeue(tx, late, "the lease ran out")
+
+    def cancel(self, job_id: int, actor: str) -> None:
+        """An operator stops a job that waits or runs; a running one cannot finish any more. Raises PermanentError."""
+        with self._database.write() as tx:
+            move_job(tx, _get(tx, job_id), JobMove.CANCEL, actor, {"reason": "cancelled by an operator"})
+
+    def revive(self, job_id: int, actor: str) -> None:
+        """An operator starts an ended job again, with all its attempts. Raises PermanentError."""
+        with self._database.write() as tx:
+            fresh = {"attempts": 0, "run_at": tx.now, "reason": ""}
+            move_job(tx, _get(tx, job_id), JobMove.REVIVE, actor, fresh)
+
+    def job(self, job_id: int) -> Job | None:
+        """One job, or None."""
+        found = self.jobs(job_id=job_id)
+        return found[0] if found else None
+
+    def jobs(
+        self,
+        *,
+        job_id: int | None = None,
+        study_uid: str | None = None,
+        kind: JobKind | None = None,
+        state: JobState | None = None,
+        model_id: str | None = None,
+        destination: str | None = None,
+        parent_id: int | None = None,
+        revision: int | None = None,
+        limit: int = 1000,
+    ) -> list[Job]:
+        """The newest first."""
+        wanted = {"job_id": job_id, "study_uid": study_uid, "kind": kind, "state": state, "model_id": model_id}
+        wanted |= {"destination": destination, "parent_id": parent_id, "revision": revision}
+        terms = [jobs.c[name] == value for name, value in wanted.items() if value is not None]
+        with self._database.read() as connection:
+            rows = connection.execute(select(jobs).where(*terms).order_by(jobs.c.job_id.desc()).limit(limit))
+            return [job_of(row) for row in rows]
+
+    def artifacts(self, job_id: int) -> list[Artifact]:
+        """What an infer job wrote, in the order it named them."""
+        query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.artifact_id)
+        with self._database.read() as connection:
+            return [artifact_of(row) for row in connection.execute(query)]
+
+    def predecessors(self, job: Job) -> list[Artifact]:
+        """The artifacts of the newest done job of the same study and model with a lower revision that has any."""
+        before = and_(
+            jobs.c.study_uid == job.study_uid,
+            jobs.c.model_id == job.model_id,
+            jobs.c.kind == JobKind.INFER,
+            jobs.c.state == JobState.DONE,
+            jobs.c.revision < job.revision,
+            exists().where(artifacts.c.job_id == jobs.c.job_id),
+        )
+        query = select(jobs.c.job_id).where(before).order_by(jobs.c.revision.desc(), jobs.c.job_id.desc()).limit(1)
+        with self._database.read() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return [] if found is None else self.artifacts(found)
+
+    def statuses(self, job_id: int) -> list[Sent]:
+        """What the destination said to each instance of a delivery, oldest attempt first."""
+        query = select(sent).where(sent.c.job_id == job_id).order_by(sent.c.sent_id)
+        with self._database.read() as connection:
+            return [Sent(row.sop_instance_uid, row.status, row.comment) for row in connection.execute(query)]
+
+    def _next(self, kind: JobKind, destination: str | None, now: int) -> object | None:
+        with self._database.read() as connection:
+            return connection.execute(_waiting(kind, destination, now)).one_or_none()
+
+    def _move(self, job: Job, move: JobMove, values: dict[str, Any]) -> None:
+        with self._database.write() as tx:
+            move_job(tx, job, move, "node", values)
+
+
+def requeue(tx: Transaction, which: ColumnElement[bool], reason: str) -> list[Job]:
+    """Running jobs go back into the queue; returns them as they are now."""
+    found = [job_of(row) for row in tx.connection.execute(select(jobs).where(which).order_by(jobs.c.job_id)).all()]
+    for job in found:
+        move_job(tx, job, JobMove.EXPIRE, "node", {"reason": reason, "run_at": tx.now})
+    return [_get(tx, job.job_id) for job in found]
+
+
+def _waiting(kind: JobKind, destination: str | None, now: int) -> Any:
+    terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now]
+    if destination is not None:
+        terms.append(jobs.c.destination == destination)
+    return select(jobs).where(*terms).order_by(jobs.c.run_at, jobs.c.job_id).limit(1)
+
+
+def _get(tx: Transaction, job_id: int) -> Job:
+    row = tx.connection.execute(select(jobs).where(jobs.c.job_id == job_id)).one_or_none()
+    if row is None:
+        raise PermanentError(f"there is no job {job_id}")
+    return job_of(row)
+
+
+def _replace_artifacts(tx: Transaction, job_id: int, new: Sequence[Artifact]) -> None:
+    tx.connection.execute(delete(artifacts).where(artifacts.c.job_id == job_id))
+    for each in new:
+        values = {name: getattr(each, name) for name in ("role", "path", "digest", "size")}
+        uids = {name: getattr(each, name) for name in ("sop_class_uid", "sop_instance_uid", "series_uid")}
+        tx.connection.execute(insert(artifacts).values(job_id=job_id, **values, **uids))
+
+
+def _deliver(tx: Transaction, job: Job) -> None:
+    """One delivery per destination; those of an earlier run that still wait would send the same and are cancelled."""
+    waiting = and_(jobs.c.parent_id == job.job_id, jobs.c.state == JobState.QUEUED)
+    for row in tx.connection.execute(select(jobs).where(waiting)).all():
+        move_job(tx, job_of(row), JobMove.CANCEL, "node", {"reason": "the analysis was run again"})
+    for destination in job.destinations:
+        insert_job(
+            tx,
+            kind=JobKind.DELIVER,
+            study_uid=job.study_uid,
+            revision=job.revision,
+            model_id=job.model_id,
+            package_digest=job.package_digest,
+            series_uids=job.series_uids,
+            input_digest=job.input_digest,
+            destination=destination,
+            parent_id=job.job_id,
+        )
+
+
+def _insert_sent(tx: Transaction, job: Job, results: Sequence[Sent]) -> None:
+    for one in results:
+        said = {"sop_instance_uid": one.sop_instance_uid, "status": one.status, "comment": one.comment}
+        tx.connection.execute(insert(sent).values(job_id=job.job_id, attempt=job.attempts, at=tx.now, **said))
+
+
+def _refusal(tx: Transaction, job: Job, refused: Sequence[Sent]) -> str:
+    """Which kinds of object were refused with which status; the other side's comment stays out: it may name a patient."""
+    query = select(artifacts.c.sop_instance_uid, artifacts.c.sop_class_uid).where(artifacts.c.job_id == job.parent_id)
+    classes = {row.sop_instance_uid: row.sop_class_uid for row in tx.connection.execute(query)}
+    said = sorted({f"{classes.get(one.sop_instance_uid, 'an object')} with 0x{one.status:04X}" for one in refused})
+    return f"{job.destination} refused {', '.join(said)}"

@@ -1,0 +1,209 @@
+"""Appending to a pack: whatever fails, the pack ends at its last good record; what was committed is on the disk."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from db.pack import EMPTY_SLOT, slot_bytes
+from domain.errors import OutOfSpaceError, TransientError
+from domain.instances import Place
+
+_BUFFER: Final = 64 * 1024  # small fragments and small objects are collected up to this size and written at once
+_CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Pack:
+    """One append-only file of one association and study; it has at most one writer at a time."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name  # relative to the spool
+        self.path = root / name
+        self.end = 0  # behind the last good record
+        self.busy = True
+        self.closing = False  # its association ended while a writer was still open
+        self.broken = False  # the disk answered with an error: nothing is appended any more
+        self._fd = -1
+        self._synced_folders = False
+
+    def open(self) -> None:
+        """Make the file; every folder above it is the node's alone. Raises FileExistsError, OSError."""
+        if self._fd < 0:
+            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._synced_folders else os.O_CREAT | os.O_EXCL)
+            self.path.parent.parent.mkdir(mode=0o700, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._fd = os.open(self.path, flags, 0o600)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a file descriptor."""
+        return self._fd >= 0
+
+    def close(self) -> None:
+        """Give the file descriptor back; a pack without any record is removed."""
+        if self._fd < 0:
+            return
+        os.close(self._fd)
+        self._fd = -1
+        if self.end == 0:
+            self.path.unlink(missing_ok=True)
+            self._synced_folders = False
+
+    def write_at(self, offset: int, parts: list[bytes | bytearray | memoryview]) -> int:
+        """Write all parts one behind the other; returns the number of bytes. Raises OSError."""
+        views = [memoryview(part).cast("B") for part in parts]
+        total = 0
+        while views:
+            count = os.pwritev(self._fd, views, offset + total)
+            total += count
+            while views and count >= len(views[0]):
+                count -= len(views.pop(0))
+            if views:
+                views[0] = views[0][count:]
+        return total
+
+    def sync(self) -> None:
+        """Make the content durable, and, the first time, the names of the file and its folders. Raises OSError."""
+        os.fdatasync(self._fd)
+        if not self._synced_folders:
+            for folder in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
+                sync_folder(folder)
+            self._synced_folders = True
+
+    def cut(self) -> None:
+        """Back to the last good record; a pack that cannot be cut is not used again (start-up cuts it)."""
+        try:
+            os.ftruncate(self._fd, self.end)
+        except OSError:
+            self.broken = True
+
+    def check_space(self, reserve_bytes: int) -> None:
+        """Raises OutOfSpaceError below the reserve."""
+        check_space(self._fd, reserve_bytes)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def check_space(where: int | Path, reserve_bytes: int) -> None:
+    """Raises OutOfSpaceError when the file system has less free than ``reserve_bytes``."""
+    if reserve_bytes <= 0:
+        return
+    found = os.statvfs(where)
+    if found.f_bavail * found.f_frsize < reserve_bytes:
+        raise OutOfSpaceError("free space on the spool is below the reserve")
+
+
+def disk_error(error: OSError) -> TransientError:
+    """What an error of the disk means to the sender: try again later."""
+    if error.errno in _FULL:
+        return OutOfSpaceError("the disk of the spool is full")
+    return TransientError(f"the spool cannot be written ({os.strerror(error.errno or errno.EIO)})")
+
+
+class PackWriter:
+    """One object on its way into a pack. Exactly one of ``commit`` and ``discard`` ends it; an error ends it too."""
+
+    def __init__(
+        self, pack: Pack, label: bytes, meta: bytes, reserve_bytes: int, clock: Callable[[], int], done: Callable[[Pack], None]
+    ) -> None:
+        self._pack, self._label, self._meta = pack, label, meta
+        self._reserve_bytes, self._clock, self._done = reserve_bytes, clock, done
+        self._digest = hashlib.sha256()
+        self._pending = bytearray(EMPTY_SLOT + label + meta)
+        self._at = pack.end  # where the pending bytes belong
+        self._length = 0  # of the data set so far
+        self._unchecked = 0
+        self._ended = False
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append a fragment of the data set. Raises OutOfSpaceError, TransientError; the record is gone then."""
+        self._must_be_open()
+        self._digest.update(fragment)
+        self._length += len(fragment)
+        if len(self._pending) + len(fragment) <= _BUFFER:
+            self._pending += fragment
+            return
+        try:
+            self._flush(fragment)
+        except BaseException:
+            self.discard()
+            raise
+
+    def commit(self) -> tuple[Place, str]:
+        """Make the record durable; returns where it lies and the SHA-256 (hex) of the data set.
+
+        Raises OutOfSpaceError, TransientError; the pack then ends where it ended before.
+        """
+        self._must_be_open()
+        digest = self._digest.digest()
+        slot = slot_bytes(self._label, self._meta, self._length, self._clock(), digest)
+        try:
+            self._finish(slot)
+        except BaseException:
+            self.discard()
+            raise
+        place = Place(self._pack.name, self._pack.end + len(slot) + len(self._label), len(self._meta) + self._length)
+        self._pack.end = place.offset + place.length
+        self._end()
+        return place, digest.hex()
+
+    def discard(self) -> None:
+        """Forget what was written; never raises, and does nothing once the record has ended."""
+        if not self._ended:
+            if self._at > self._pack.end:
+                self._pack.cut()
+            self._end()
+
+    def _finish(self, slot: bytes) -> None:
+        """The slot goes in last: without it the record is not believed after a power cut. One sync for everything."""
+        start = self._pack.end
+        if self._at == start:
+            self._pending[: len(slot)] = slot
+            self._flush()
+        else:
+            self._flush()
+            self._guarded(lambda: self._pack.write_at(start, [slot]))
+        self._guarded(self._sync)
+
+    def _sync(self) -> None:
+        try:
+            self._pack.sync()
+        except OSError:
+            self._pack.broken = True  # after a failed sync the kernel may have dropped the pages
+            raise
+
+    def _flush(self, fragment: bytes | memoryview = b"") -> None:
+        at, parts = self._at, [part for part in (self._pending, fragment) if len(part)]
+        self._at += 1  # from here on there is something to cut, even if the write fails half way
+        self._guarded(lambda: self._pack.write_at(at, parts))
+        written = len(self._pending) + len(fragment)
+        self._at = at + written
+        self._pending = bytearray()
+        self._unchecked += written
+        if self._unchecked >= _CHECK_EVERY:
+            self._unchecked = 0
+            self._pack.check_space(self._reserve_bytes)
+
+    def _guarded(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except OSError as error:
+            raise disk_error(error) from error
+
+    def _must_be_open(self) -> None:
+        if self._ended:
+            raise TransientError("the object was given up before")
+
+    def _end(self) -> None:
+        self._ended = True
+        self._done(self._pack)

@@ -1,0 +1,171 @@
+"""The tables as the newest migration leaves them. Times are microseconds since 1970 in UTC, lists and mappings are JSON."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_uid", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("quiet_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Index("studies_state", "state"),
+    Index("studies_last_at", "last_at"),
+)
+
+instances = Table(  # every copy that was kept; at most one of the same SOP Instance UID is the winner
+    "instances",
+    metadata,
+    Column("instance_id", Integer, primary_key=True),
+    Column("study_uid", String, ForeignKey("studies.study_uid"), nullable=False),
+    Column("revision", Integer, nullable=False),  # of the study when it arrived
+    Column("series_uid", String, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("sop_class_uid", String, nullable=False),
+    Column("transfer_syntax_uid", String, nullable=False),
+    Column("modality", String, nullable=False),
+    Column("winner", Integer, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("pack", String, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("calling_ae", String, nullable=False),
+    Column("called_ae", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("association_id", String, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Index("instances_sop", "sop_instance_uid"),
+    Index("instances_study", "study_uid", "series_uid"),
+)
+
+pack_ends = Table(  # records without an instance row (duplicates): start-up need not look at them again
+    "pack_ends",
+    metadata,
+    Column("pack", String, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+)
+
+associations = Table(
+    "associations",
+    metadata,
+    Column("association_id", String, primary_key=True),
+    Column("calling_ae", String, nullable=False),
+    Column("called_ae", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("how", String, nullable=False),
+    Index("associations_closed_at", "closed_at"),
+)
+
+evidence = Table(  # what is known about whether a revision of a study is complete
+    "evidence",
+    metadata,
+    Column("study_uid", String, ForeignKey("studies.study_uid"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("details", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("evidence_subject", "kind", "subject"),
+)
+
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("calling_ae", String, primary_key=True),
+    Column("called_ae", String, primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("words", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("study_uid", String, ForeignKey("studies.study_uid"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("model_id", String, nullable=False),
+    Column("package_digest", String, nullable=False),
+    Column("series_uids", Text, nullable=False),
+    Column("input_digest", String, nullable=False),
+    Column("destinations", Text, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("parent_id", Integer, ForeignKey("jobs.job_id")),
+    Column("attempts", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("run_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("outcome", String),
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("timings", Text, nullable=False, server_default="{}"),
+    Index("jobs_queue", "state", "kind", "run_at"),
+    Index("jobs_study", "study_uid"),
+    Index("jobs_parent", "parent_id"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("artifact_id", Integer, primary_key=True),
+    Column("job_id", Integer, ForeignKey("jobs.job_id"), nullable=False),
+    Column("role", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sop_class_uid", String, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("series_uid", String, nullable=False),
+    Index("artifacts_job", "job_id"),
+)
+
+sent = Table(  # what the other side said, one row per instance and attempt
+    "sent",
+    metadata,
+    Column("sent_id", Integer, primary_key=True),
+    Column("job_id", Integer, ForeignKey("jobs.job_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("sent_job", "job_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("event", String, nullable=False),
+    Column("study_uid", String, nullable=False),
+    Column("job_id", Integer),
+    Column("actor", String, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    Index("audit_study", "study_uid"),
+    Index("audit_job", "job_id"),
+)
+
+audit_head = Table(  # one row: how many there are, and the hash of the last
+    "audit_head",
+    metadata,
+    Column("head_id", Integer, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("hash", String, nullable=False),
+)

@@ -1,0 +1,183 @@
+"""What was received, as packs: one append-only file per study and association; committed records survive a power cut.
+
+A pack is a row of records (``db.pack``). One writer at a time appends to it, and each commit is synced before the next
+record begins, so a power cut can only tear the last record. Start-up walks the records behind the last indexed byte:
+intact ones are indexed again, the torn one is cut off. The pack is therefore the journal of the instance rows.
+"""
+
+import mmap
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from db.pack import folder_of, label_bytes, read_record
+from db.pack_writer import Pack, PackWriter, check_space, disk_error, sync_folder
+from db.times import to_micros
+from domain.errors import PermanentError
+from domain.instances import Caller, Header, Instance, Place
+
+_MAPS: Final = 32  # memory maps kept; each holds a file descriptor
+_OPEN_PACKS: Final = 8  # idle packs an association keeps open: some senders mix many studies in one association
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """An intact record behind the last indexed byte: acknowledged perhaps, to be indexed again in any case."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """Bytes that cannot be believed. A tail was cut off; what was indexed before but is missing is only reported."""
+
+    pack: str
+    offset: int
+    length: int
+    words: str
+
+
+class Spool:
+    """The packs under one folder. Any number of threads may write at once; each association writes its own packs."""
+
+    def __init__(self, root: Path, reserve_bytes: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root, self._reserve_bytes = root, reserve_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._packs: dict[str, dict[str, list[Pack]]] = {}  # association -> study -> packs
+        self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
+
+    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> PackWriter:
+        """Begin a record. ``meta`` is what stands before the data set in a PS3.10 file.
+
+        Raises OutOfSpaceError below the reserve, TransientError when the disk fails, UnnameableError for absurd identifiers.
+        """
+        if not _SAFE_ID.fullmatch(association_id):
+            raise PermanentError("the association id is not fit for a file name")
+        label = label_bytes(header, caller, association_id)
+        check_space(self._root, self._reserve_bytes)
+        pack = self._pack(association_id, header.study_uid)
+        return PackWriter(pack, label, meta, self._reserve_bytes, lambda: to_micros(self._clock()), self._done)
+
+    def close(self, association_id: str) -> None:
+        """The association ended: its packs are closed, one still being written as soon as its writer ends."""
+        with self._lock:
+            packs = [pack for several in self._packs.pop(association_id, {}).values() for pack in several]
+            for pack in packs:
+                pack.closing = True
+                if not pack.busy:
+                    pack.close()
+
+    def view(self, place: Place) -> memoryview:
+        """The PS3.10 bytes, read-only, a slice of a memory map. Raises PermanentError when they are not there."""
+        with self._lock:
+            mapped = self._maps.get(place.pack)
+            if mapped is None or len(mapped) < place.offset + place.length:
+                mapped = self._maps[place.pack] = self._map(place)
+            self._maps.move_to_end(place.pack)
+            while len(self._maps) > _MAPS:
+                self._maps.popitem(last=False)  # views that are still in use keep their own map alive
+        return memoryview(mapped)[place.offset : place.offset + place.length]
+
+    def recover(self, indexed: Mapping[str, int]) -> Iterator[Recovered | Torn]:
+        """Walk what lies behind the last indexed byte of each pack. Only before the first writer begins.
+
+        ``indexed`` gives, for each pack, the end of its last indexed record (``Store.indexed``).
+        """
+        found = sorted(path.relative_to(self._root).as_posix() for path in self._root.glob("??/*/*.pack"))
+        for name in sorted(indexed.keys() - set(found)):
+            yield Torn(name, 0, indexed[name], "the pack is missing")
+        for name in found:
+            yield from self._recover_pack(name, indexed.get(name, 0))
+
+    def _recover_pack(self, name: str, start: int) -> Iterator[Recovered | Torn]:
+        path = self._root / name
+        size = path.stat().st_size
+        if size < start:
+            yield Torn(name, size, start - size, "the pack is shorter than what was indexed")
+        with path.open("rb") as file:
+            while start < size:
+                record = read_record(file, name, start, size)
+                if isinstance(record, str):
+                    _cut(path, start)
+                    yield Torn(name, start, size - start, record)
+                    break
+                yield Recovered(record.instance)
+                start = record.end
+        if start == 0:
+            path.unlink()
+
+    def _map(self, place: Place) -> mmap.mmap:
+        try:
+            with (self._root / place.pack).open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise PermanentError(f"the pack {place.pack} cannot be read") from error
+        if len(mapped) < place.offset + place.length:
+            raise PermanentError(f"the pack {place.pack} is shorter than what was indexed")
+        return mapped
+
+    def _pack(self, association_id: str, study_uid: str) -> Pack:
+        """An idle pack of the association and study, or a new one: two writers never share a pack."""
+        with self._lock:
+            studies = self._packs.setdefault(association_id, {})
+            packs = studies.pop(study_uid, [])
+            studies[study_uid] = packs  # most recently used last
+            pack = next((pack for pack in packs if not pack.busy and not pack.broken), None)
+            if pack is not None:
+                pack.busy = True
+            self._close_idle(studies)
+        try:
+            if pack is None:
+                pack = self._new_pack(association_id, study_uid, packs)
+            pack.open()
+        except OSError as error:
+            if pack is not None:
+                pack.busy = False
+            raise disk_error(error) from error
+        return pack
+
+    def _new_pack(self, association_id: str, study_uid: str, packs: list[Pack]) -> Pack:
+        number = len(packs)
+        while True:
+            name = f"{association_id}.{number}.pack" if number else f"{association_id}.pack"
+            pack = Pack(self._root, (folder_of(study_uid) / name).as_posix())
+            try:
+                pack.open()
+            except FileExistsError:
+                number += 1
+                continue
+            with self._lock:
+                packs.append(pack)
+            return pack
+
+    def _close_idle(self, studies: dict[str, list[Pack]]) -> None:
+        """Bound the open files of one association; a closed pack is opened again when its study comes back."""
+        idle = [pack for several in studies.values() for pack in several if pack.is_open and not pack.busy]
+        for pack in idle[: max(0, len(idle) - _OPEN_PACKS)]:
+            pack.close()
+
+    def _done(self, pack: Pack) -> None:
+        with self._lock:
+            pack.busy = False
+            if pack.closing or pack.broken:
+                pack.close()
+
+
+def _cut(path: Path, size: int) -> None:
+    """Cut a torn tail off, durably."""
+    os.truncate(path, size)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(path.parent)

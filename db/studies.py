@@ -1,0 +1,164 @@
+"""Studies: which are complete by the evidence, and closing them together with queueing their jobs."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, update
+
+from db.database import Database, Transaction
+from db.job_moves import insert_job, move_job
+from db.receiving import move_study
+from db.rows import evidence_of, instance_of, job_of, study_of
+from db.schema import associations, evidence, instances, jobs, studies
+from domain.audit import Event
+from domain.instances import Instance
+from domain.jobs import JobKind, NewJob
+from domain.moves import JobMove, JobState, StudyMove, StudyState
+from domain.studies import Evidence, Study
+
+
+class Studies:
+    """The part of the store that knows studies."""
+
+    _database: Database
+
+    def due(self) -> list[Study]:
+        """Receiving studies that are quiet with no association open that sent to them, or past their deadline."""
+        with self._database.read() as connection:
+            found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
+            return [study_of(row) for row in found]
+
+    def settle(self, study_uid: str, revision: int, new_jobs: Sequence[NewJob], seen: int | None = None) -> bool:
+        """Close a due study and queue its jobs. False: something arrived meanwhile, look again.
+
+        ``seen`` is the number of winning instances the caller judged by. Queued infer jobs of older revisions are
+        cancelled; a job whose input and package are the same as last time is left out.
+        """
+        with self._database.write() as tx:
+            due = and_(studies.c.study_uid == study_uid, studies.c.revision == revision, _is_due(tx.now))
+            row = tx.connection.execute(_select().where(due)).one_or_none()
+            if row is None or seen not in (None, row.instances):
+                return False
+            state = move_study(row.state, StudyMove.SETTLE)
+            tx.connection.execute(update(studies).where(studies.c.study_uid == study_uid).values(state=state))
+            details = {"instances": row.instances, "models": [job.model_id for job in new_jobs], "revision": revision}
+            tx.audit(Event.SETTLED, "node", {**details, "by": _why(row, tx.now)}, study_uid)
+            _supersede(tx, study_uid, revision)
+            for job in new_jobs:
+                _queue(tx, study_uid, revision, job)
+            if not new_jobs:
+                tx.audit(Event.UNMATCHED, "node", {"revision": revision}, study_uid)
+        return True
+
+    def studies(self, limit: int = 100, state: StudyState | None = None) -> list[Study]:
+        """The newest first."""
+        query = _select().order_by(studies.c.last_at.desc(), studies.c.study_uid).limit(limit)
+        if state is not None:
+            query = query.where(studies.c.state == state)
+        with self._database.read() as connection:
+            return [study_of(row) for row in connection.execute(query)]
+
+    def study(self, uid: str) -> Study | None:
+        """One study, or None."""
+        with self._database.read() as connection:
+            row = connection.execute(_select().where(studies.c.study_uid == uid)).one_or_none()
+        return None if row is None else study_of(row)
+
+    def instances(self, study_uid: str, revision: int | None = None, series_uids: Sequence[str] | None = None) -> list[Instance]:
+        """The winning copies, in the order of arrival; with ``revision``, those that were there then."""
+        query = select(instances).where(_winners(study_uid, revision, series_uids)).order_by(instances.c.instance_id)
+        with self._database.read() as connection:
+            return [instance_of(row) for row in connection.execute(query)]
+
+    def conflicts(self, study_uid: str) -> list[Instance]:
+        """The copies that were kept but do not count."""
+        losers = and_(instances.c.study_uid == study_uid, instances.c.winner == 0)
+        with self._database.read() as connection:
+            rows = connection.execute(select(instances).where(losers).order_by(instances.c.instance_id))
+            return [instance_of(row) for row in rows]
+
+    def evidence(self, study_uid: str) -> list[Evidence]:
+        """What is known about whether the study is complete, oldest revision first."""
+        query = select(evidence).where(evidence.c.study_uid == study_uid).order_by(evidence.c.revision, evidence.c.at)
+        with self._database.read() as connection:
+            return [evidence_of(row) for row in connection.execute(query)]
+
+
+def _select() -> Select[Any]:
+    winners = and_(instances.c.study_uid == studies.c.study_uid, instances.c.winner == 1)
+    series = select(func.count(instances.c.series_uid.distinct())).where(winners).scalar_subquery()
+    images = select(func.count()).select_from(instances).where(winners).scalar_subquery()
+    return select(studies, series.label("series"), images.label("instances"))
+
+
+def _is_due(now: int) -> ColumnElement[bool]:
+    sending = exists().where(
+        associations.c.closed_at.is_(None),
+        associations.c.association_id == evidence.c.subject,
+        evidence.c.kind == "association",
+        evidence.c.study_uid == studies.c.study_uid,
+        evidence.c.revision == studies.c.revision,
+    )
+    quiet = and_(studies.c.quiet_at <= now, ~sending)
+    return and_(studies.c.state == StudyState.RECEIVING, or_(quiet, studies.c.deadline <= now))
+
+
+def _why(row: Any, now: int) -> str:
+    return "deadline" if row.deadline <= now else "quiet"
+
+
+def _winners(study_uid: str, revision: int | None, series_uids: Sequence[str] | None) -> ColumnElement[bool]:
+    terms = [instances.c.study_uid == study_uid, instances.c.winner == 1]
+    if revision is not None:
+        terms.append(instances.c.revision <= revision)
+    if series_uids is not None:
+        terms.append(instances.c.series_uid.in_(series_uids))
+    return and_(*terms)
+
+
+def _supersede(tx: Transaction, study_uid: str, revision: int) -> None:
+    old = and_(
+        jobs.c.study_uid == study_uid,
+        jobs.c.kind == JobKind.INFER,
+        jobs.c.state == JobState.QUEUED,
+        jobs.c.revision < revision,
+    )
+    for row in tx.connection.execute(select(jobs).where(old).order_by(jobs.c.job_id)).all():
+        move_job(tx, job_of(row), JobMove.CANCEL, "node", {"reason": f"superseded by revision {revision}"})
+
+
+def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
+    digest = _input_digest(tx.connection, study_uid, revision, job.series_uids)
+    if digest == _last_input(tx.connection, study_uid, job):
+        tx.audit(Event.UNCHANGED, "node", {"input": digest, "model": job.model_id, "revision": revision}, study_uid)
+        return
+    insert_job(
+        tx,
+        kind=JobKind.INFER,
+        study_uid=study_uid,
+        revision=revision,
+        model_id=job.model_id,
+        package_digest=job.package_digest,
+        series_uids=job.series_uids,
+        input_digest=digest,
+        destinations=job.destinations,
+    )
+
+
+def _input_digest(connection: Connection, study_uid: str, revision: int, series_uids: Sequence[str]) -> str:
+    """SHA-256 (hex) over the sorted digests (hex, joined) of the winning instances of the series up to the revision."""
+    query = select(instances.c.digest).where(_winners(study_uid, revision, series_uids))
+    return hashlib.sha256("".join(sorted(connection.execute(query).scalars())).encode("ascii")).hexdigest()
+
+
+def _last_input(connection: Connection, study_uid: str, job: NewJob) -> str | None:
+    same = and_(
+        jobs.c.study_uid == study_uid,
+        jobs.c.kind == JobKind.INFER,
+        jobs.c.model_id == job.model_id,
+        jobs.c.package_digest == job.package_digest,
+        jobs.c.state.not_in([JobState.CANCELLED, JobState.FAILED]),
+    )
+    query = select(jobs.c.input_digest).where(same).order_by(jobs.c.revision.desc(), jobs.c.job_id.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
