@@ -30,7 +30,7 @@ from node.pool import Pool
 from node.receiving import receiver_for
 from node.runner import Runner
 from node.settler import Settler
-from node.work import perform
+from node.work import perform, ready
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
 
@@ -41,6 +41,7 @@ class Node:
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         """Opens everything and recovers what a power cut left; nothing listens yet. Raises ConfigurationError."""
         self.settings, self._clock = settings, clock
+        self._awake = threading.Event()
         self._models = load_models(settings)
         data_dir = settings.node.data_dir
         data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -54,11 +55,13 @@ class Node:
         )
         self._receiver = receiver_for(settings, self._intake)
         self._pool = Pool(settings.compute.workers)
+        for _ in range(self._pool.size):
+            self._pool.submit(ready)
         self._orders = Orders(self.store, settings, self._models, installation_id(data_dir))
         self._settler = Settler(self.store, self._header, self._models)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
         inferring = Inferring(self.store, self._pool, perform, self._orders, settings.compute, clock, self._wake)
-        self._runner = Runner(self.store, self._settler, inferring, self._delivering)
+        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake)
 
     def start(self) -> int:
         """Listen; returns the port."""
@@ -67,7 +70,7 @@ class Node:
         return port
 
     def run(self, stop: threading.Event) -> None:
-        """Turn the loop until ``stop`` is set (and ``wake`` called, to notice at once)."""
+        """Turn the loop until ``stop`` is set; ``wake`` lets it notice at once."""
         self._runner.run(stop)
 
     def wake(self) -> None:
@@ -80,6 +83,7 @@ class Node:
         self._runner.finish(STOP_SECONDS, time.sleep)
         self._pool.shutdown(wait=False)
         self.store.note(Event.NODE_STOPPED, "node", {})
+        self.store.close()
         self._lock.release()
         event("stopped")
 
@@ -102,8 +106,7 @@ class Node:
             warn("restart-needed", sections=",".join(waiting))
 
     def _wake(self) -> None:
-        if hasattr(self, "_runner"):
-            self._runner.wake()
+        self._awake.set()
 
     def _header(self, place: Place) -> Dataset | None:
         """One stored header; None for what pydicom cannot read (it came from the network): no rule wants it."""
@@ -116,7 +119,7 @@ class Node:
     def _recover(self) -> None:
         """Packs know more than the store after a power cut: what lies behind the last indexed byte is indexed now."""
         study = self.settings.study
-        self.store.recover()
+        self.store.recover(study.quiet_seconds)
         for found in self._spool.recover(self.store.indexed()):
             if isinstance(found, Recovered):
                 self.store.received(found.instance, study.quiet_seconds, study.max_wait_seconds)

@@ -76,4 +76,4 @@ def _golden(package: Package) -> list[Check]:
         agreements = golden.check(package)
     except AncillaError as error:
         return [Check(f"golden {package.id}", False, str(error))]
-    return [Check(f"golden {package.id}/{a.case}", a.good, a.words) for a in agreements]
+    return [Check(f"golden {package.id}/{a.case}", a.agrees, a.words or f"as expected ({a.precision})") for a in agreements]

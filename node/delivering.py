@@ -11,6 +11,7 @@ from delivery import dicom, folder
 from domain.destinations import Destination, Sent
 from domain.errors import TransientError
 from domain.jobs import Artifact, Job, JobKind
+from domain.moves import JobState
 from node.backoff import pause
 from node.config import Settings
 from node.holding import LEASE_SECONDS, Held, Holding, failure, words
@@ -18,7 +19,6 @@ from node.log import event, study_mark
 
 Deliver = Callable[[Destination, Sequence[Path]], list[Sent]]
 FIRST_PAUSE: Final = 5.0  # seconds
-MOST_HELD: Final = 64
 PER_LANE: Final = 2  # associations to one destination at a time
 
 
@@ -60,10 +60,20 @@ class Delivering:
         return False
 
     def claim(self) -> bool:
-        """Start whatever is due; True if anything started."""
+        """Start whatever is due; True if anything started. A lane takes no more than it can send at once, so that what
+        waits for a dead destination waits in the store."""
+        return any([self._claim(name) for name in self._names()])  # noqa: C419 - every lane is looked at
+
+    def _names(self) -> list[str]:
+        """Configured destinations, and those that only waiting jobs know (senders, and what is configured no more)."""
+        waiting = self._store.jobs(kind=JobKind.DELIVER, state=JobState.QUEUED)
+        configured = [destination.name for destination in self.settings.destinations]
+        return list(dict.fromkeys([*configured, *(job.destination for job in reversed(waiting))])) if waiting else []
+
+    def _claim(self, name: str) -> bool:
         started = False
-        while self.running < MOST_HELD:
-            job = self._store.claim(JobKind.DELIVER, self._name, LEASE_SECONDS)
+        while sum(held.job.destination == name for held in self._holding.held.values()) < PER_LANE:
+            job = self._store.claim(JobKind.DELIVER, self._name, LEASE_SECONDS, destination=name)
             if job is None:
                 break
             started = True
@@ -118,13 +128,21 @@ class Delivering:
         )
 
     def _again(self, job: Job, reason: str, give_up: Callable[[str], None]) -> None:
-        limits, now = self.settings.delivery, self._clock()
-        if now - job.created_at >= timedelta(hours=limits.give_up_hours):
+        limits = self.settings.delivery
+        if self._waited(job) >= timedelta(hours=limits.give_up_hours):
             give_up(f"gave up after {limits.give_up_hours:g} hours: {reason}")
             return
-        later = now + pause(job.job_id, job.attempts, FIRST_PAUSE, limits.max_backoff_seconds)
+        later = self._clock() + self._pause(job, job.attempts)
         self._store.retry(job, reason, later)
         event("retried", job=job.job_id, study=study_mark(job.study_uid), attempt=job.attempts, reason=reason)
+
+    def _waited(self, job: Job) -> timedelta:
+        """The pauses so far. Counted by attempts, not from the job's creation: an operator who starts an old job again
+        starts its hours again too."""
+        return sum((self._pause(job, attempt) for attempt in range(1, job.attempts)), timedelta())
+
+    def _pause(self, job: Job, attempt: int) -> timedelta:
+        return pause(job.job_id, attempt, FIRST_PAUSE, self.settings.delivery.max_backoff_seconds)
 
     def _fail(self, job: Job, reason: str) -> None:
         self._store.fail(job, reason)

@@ -1,6 +1,5 @@
 """The main job end to end on one machine: a scanner sends, a node answers, a PACS receives; all three over real sockets."""
 
-import json
 import shutil
 import threading
 import time
@@ -17,7 +16,7 @@ from db.store import Store
 from delivery import dicom
 from domain.destinations import Destination, Sent
 from domain.errors import ConfigurationError, PermanentError
-from domain.jobs import Artifact, Job, JobKind
+from domain.jobs import Artifact, Job, JobKind, Outcome
 from domain.moves import JobState, StudyState
 from domain.studies import Study
 from node.app import Node
@@ -26,7 +25,6 @@ from node.config import find_package, parse
 from node.config_template import literal
 from node.files import StoredFile, find, unzip
 from node.folder_pacs import FolderIntake
-from node.shelf import LIST
 from scp.receiver import Receiver
 from scp.settings import ReceiverSettings
 
@@ -48,7 +46,7 @@ class Story:
     infer: Job
     delivery: Job | None
     summary: str
-    outcome: str
+    outcome: Outcome
     files: dict[str, Path]
     missing: tuple[str, ...]  # results that were made and did not arrive
     audit_words: str
@@ -58,7 +56,7 @@ class Story:
     @property
     def good(self) -> bool:
         """The report arrived, with everything else that was made, and the record is whole."""
-        return "sr" in self.files and not self.missing and self.audit_good and self.outcome != "failed"
+        return "sr" in self.files and not self.missing and self.audit_good and self.outcome is not Outcome.FAILED
 
 
 def prepare(out: Path) -> None:
@@ -188,7 +186,6 @@ class Demo:
     def _story(
         self, store: Store, study: Study, sent_at: datetime, infer: Job, delivery: Job | None, artifacts: list[Artifact]
     ) -> Story:
-        result = _result(self._out / "node", artifacts)
         arrived = {a.role: self._take(a) for a in artifacts if self._at_pacs(a).is_file()}
         audit_words, audit_good = self._audit(store)
         return Story(
@@ -197,8 +194,8 @@ class Demo:
             images=study.instances,
             infer=infer,
             delivery=delivery,
-            summary=result.get("summary", infer.reason),
-            outcome=result.get("outcome", "failed"),
+            summary=infer.summary or infer.reason,
+            outcome=infer.outcome or Outcome.FAILED,
             files=arrived,
             missing=tuple(a.role for a in artifacts if a.sop_class_uid and a.role not in arrived),
             audit_words=audit_words,
@@ -233,14 +230,7 @@ def _settled(store: Store, study_uid: str) -> Study | None:
 
 
 def _ended(store: Store, study: Study, kind: JobKind) -> Job | None:
-    jobs = [job for job in store.jobs(study_uid=study.study_uid) if job.kind is kind]
+    jobs = store.jobs(study_uid=study.study_uid, kind=kind)
     if not jobs:
         raise PermanentError(f"the study is complete, but there is no {kind} job: no rule wanted it")
     return jobs[0] if all(job.state in ENDED for job in jobs) else None
-
-
-def _result(data_dir: Path, artifacts: list[Artifact]) -> dict[str, str]:
-    if not artifacts:
-        return {}
-    found: dict[str, str] = json.loads(((data_dir / artifacts[0].path).parent / LIST).read_text(encoding="utf-8"))
-    return found

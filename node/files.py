@@ -83,7 +83,7 @@ def unzip(archive: Path, folder: Path) -> None:
             if sum(entry.file_size for entry in entries) > MOST_UNZIPPED:
                 raise PermanentError(f"{archive.name} unpacks to more than {MOST_UNZIPPED / 1e9:g} GB")
             for number, entry in enumerate(entries):
-                suffix = PurePosixPath(entry.filename).suffix == ".dcm" and ".dcm" or ""
+                suffix = ".dcm" if PurePosixPath(entry.filename).suffix == ".dcm" else ""
                 (folder / f"{number:05d}{suffix}").write_bytes(source.read(entry))
     except zipfile.BadZipFile:
         raise PermanentError(f"{archive.name} is not a readable .zip file") from None

@@ -26,11 +26,11 @@ class FolderIntake:
         with self._lock:
             return list(self._refused)
 
-    def opened(self, caller: Caller) -> str:
+    def opened(self, caller: Caller) -> str:  # noqa: ARG002 - as the seam has it
         """Anybody may."""
         return uuid.uuid4().hex
 
-    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> "FileWriter":
+    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> "FileWriter":  # noqa: ARG002
         """Begin an object. Raises UnnameableError."""
         if not _UID.fullmatch(header.sop_instance_uid):
             raise UnnameableError("SOP Instance UID is not 1-64 digits and dots")
@@ -39,11 +39,11 @@ class FolderIntake:
     def closed(self, association_id: str, how: str) -> None:
         """Nothing to do."""
 
-    def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
+    def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:  # noqa: ARG002
         """Kept for the end of the demonstration."""
         self._note(f"{status:#06x} {words}")
 
-    def rejected(self, caller: Caller, words: str) -> None:
+    def rejected(self, caller: Caller, words: str) -> None:  # noqa: ARG002
         """Kept for the end of the demonstration."""
         self._note(words)
 

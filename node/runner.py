@@ -18,14 +18,13 @@ KILL_SECONDS: Final = 5.0
 class Runner:
     """Drives store, workers and destinations. Everything it knows after a restart, it knows from the store."""
 
-    def __init__(self, store: Store, settler: Settler, inferring: Inferring, delivering: Delivering) -> None:
+    def __init__(
+        self, store: Store, settler: Settler, inferring: Inferring, delivering: Delivering, awake: threading.Event
+    ) -> None:
+        """``awake`` is set by whoever has news: a finished worker, an association that ended."""
         self._store, self._settler, self._inferring, self._delivering = store, settler, inferring, delivering
-        self._awake = threading.Event()
+        self._awake = awake
         self._trouble = False
-
-    def wake(self) -> None:
-        """Something happened that may give the next turn work; any thread may say so."""
-        self._awake.set()
 
     def step(self) -> bool:
         """One turn; never waits. True if anything was done."""

@@ -22,17 +22,18 @@ class Settler:
 
     def settle(self, study: Study) -> bool:
         """Queue the jobs of one study; False: something arrived meanwhile and it is not complete after all."""
-        jobs = self.jobs(study)
-        settled = self._store.settle(study.study_uid, study.revision, jobs)
+        instances = self._store.instances(study.study_uid, study.revision)
+        jobs = self.jobs(instances)
+        settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances))
         if settled:
             models = ",".join(job.model_id for job in jobs) or "none"
             event("settled", study=study_mark(study.study_uid), revision=study.revision, instances=study.instances, models=models)
         return settled
 
-    def jobs(self, study: Study) -> list[NewJob]:
+    def jobs(self, instances: Sequence[Instance]) -> list[NewJob]:
         """One job per model that wants at least one series; it gets all series that match."""
-        series = _by_series(self._store.instances(study.study_uid, study.revision))
-        headers = {uid: self._header(_middle(instances).place) for uid, instances in series.items()}
+        series = _by_series(instances)
+        headers = {uid: self._header(_middle(images).place) for uid, images in series.items()}
         found = []
         for model in self.models:
             rule = model.settings.when

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from domain.jobs import Answer, Artifact, Order, Outcome
-from domain.results import Algorithm, Analysis, Measurement
+from domain.results import Algorithm, Analysis, Finding, Measurement, Statement
 
 LIST: Final = "result.json"
 
@@ -110,6 +110,7 @@ def sync(folder: Path) -> None:
 def _listed(order: Order, sheet: Sheet, answer: Answer) -> dict[str, Any]:
     """The answer for programs; nothing of the patient is in it."""
     analysis, algorithm = sheet.analysis, sheet.algorithm
+    told: list[Finding | Statement] = [*analysis.findings, *analysis.statements]
     return {
         "outcome": answer.outcome,
         "summary": answer.summary,
@@ -119,7 +120,7 @@ def _listed(order: Order, sheet: Sheet, answer: Answer) -> dict[str, Any]:
         "started_at": order.started_at.isoformat(),
         "findings": [
             {"tracking_id": said.tracking_id, "finding": said.finding.meaning, "measurements": _numbers(said.measurements)}
-            for said in (*analysis.findings, *analysis.statements)
+            for said in told
         ],
         "artifacts": [asdict(artifact) for artifact in answer.artifacts],
         "key": _key(order),

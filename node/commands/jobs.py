@@ -29,7 +29,7 @@ def _jobs(args: argparse.Namespace) -> int:
     return 0
 
 
-JOB_COLUMNS = ("job", "kind", "state", "model", "to", "attempts", "next", "study", "revision", "reason")
+JOB_COLUMNS = ("job", "kind", "state", "model", "to", "attempts", "outcome", "next", "study", "revision", "reason")
 
 
 def job_row(job: Job) -> tuple[object, ...]:
@@ -42,6 +42,7 @@ def job_row(job: Job) -> tuple[object, ...]:
         job.model_id,
         job.destination,
         job.attempts,
+        job.outcome,
         due,
         job.study_uid,
         job.revision,

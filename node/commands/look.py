@@ -36,6 +36,7 @@ def _status(args: argparse.Namespace) -> int:
         "reserve_bytes": settings.scp.reserve_bytes,
         "studies": dict(sorted(studies.items())),
         "jobs": dict(sorted(jobs.items())),
+        "strangers": store.strangers(),
     }
     if args.json:
         show_json(about)
@@ -47,6 +48,11 @@ def _status(args: argparse.Namespace) -> int:
     free = f"{about['free_bytes'] / 1e9:.1f} GB, {settings.scp.reserve_gb:g} GB of it kept in reserve"  # type: ignore[operator]
     words = {"node": "running" if about["running"] else "stopped", "DICOM": f"{settings.scp.ae_title}, port {settings.scp.port}"}
     show_pairs(words | {"data": settings.node.data_dir, "free": free} | counted)
+    callers = [(s, s.caller) for s in store.strangers()]
+    strangers = [(caller.calling_ae, caller.address, caller.called_ae, s.count, s.last_at, s.words) for s, caller in callers]
+    if strangers:
+        print("\nrejected callers")
+        show_table(("AE title", "address", "called", "times", "last", "why"), strangers)
     return 0
 
 

@@ -23,7 +23,8 @@ def register(commands: Commands) -> None:
 
 def _list(args: argparse.Namespace) -> int:
     from inference.package import load
-    from node.config import load as settings, shipped_packages
+    from node.config import load as settings
+    from node.config import shipped_packages
 
     paths = list(shipped_packages().values())
     if args.config.exists():
@@ -66,11 +67,11 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from node.config import find_package, shipped_packages
     from node.checks import verify_package
+    from node.config import find_package, shipped_packages
 
     paths = [find_package(name, Path.cwd()) for name in args.package] or list(shipped_packages().values())
-    results = [result for path in paths for result in verify_package(path, golden=not args.files_only)]
+    results = [result for path in paths for result in verify_package(path, not args.files_only)]
     if args.json:
         show_json(results)
     else:
