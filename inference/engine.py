@@ -1,6 +1,7 @@
 """Runs the network of a package over a volume with OpenVINO: compiled once, several streams, answers independent of timing."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,28 +42,33 @@ class Engine:
 
     def segment(self, volume: Volume) -> Grid:
         """Label layers on the network's output grid, in the orientation the network sees, before postprocessing."""
-        network, slices = self._package.network, volume.hu.shape[0]
-        layers = np.zeros((self._package.layers, slices, *self.grid_size), np.uint8)
-        values = [_values(output.labels) for output in network.outputs]
-
-        def collect(request: Any, index: int) -> None:
-            for output, port, table in zip(network.outputs, self._outputs, values, strict=True):
-                found = request.get_tensor(port).data[0]
-                layers[output.layer, index] = table[_bounded(found, len(table) - 1)]
-
-        queue = ov.AsyncInferQueue(self._compiled, self.streams)
-        queue.set_callback(collect)
+        layers = np.zeros((self._package.layers, volume.hu.shape[0], *self.grid_size), np.uint8)
+        # A ring of requests, each collected before it is used again. AsyncInferQueue would call Python from its own threads,
+        # which now and then aborts the process at exit; slices take equal time, so a ring is as fast.
+        ring = [self._compiled.create_infer_request() for _ in range(self.streams + 1)]
+        running: deque[tuple[Any, int]] = deque()
         for index, channels in enumerate(self._inputs(volume)):
-            request = queue[queue.get_idle_request_id()]
+            request = ring[index % len(ring)]
+            if len(running) == len(ring):
+                self._collect(*running.popleft(), layers)
             data = request.get_input_tensor(0).data
             for c, image in enumerate(channels):
                 data[0, c] = image
-            queue.start_async(None, index)
-        queue.wait_all()
+            request.start_async()
+            running.append((request, index))
+        for request, index in running:
+            self._collect(request, index, layers)
         rows, columns = volume.seen_shape()
         across = volume.spacing[1:][::-1] if volume.transposed else volume.spacing[1:]
         spacing = (volume.spacing[0], across[0] * rows / self.grid_size[0], across[1] * columns / self.grid_size[1])
         return Grid(layers, spacing, self._package.layer_of)
+
+    def _collect(self, request: Any, index: int, layers: npt.NDArray[np.uint8]) -> None:
+        request.wait()
+        for output, port in zip(self._package.network.outputs, self._outputs, strict=True):
+            table = _values(output.labels)
+            found = request.get_tensor(port).data[0]
+            layers[output.layer, index] = table[_bounded(found, len(table) - 1)]
 
     def _inputs(self, volume: Volume) -> Iterator[list[Image]]:
         """The channels of each slice; a prepared slice is kept only as long as a later slice needs it."""

@@ -1,0 +1,188 @@
+"""Decoding: every transfer syntax, every way to write a CT value, and no belief in claims."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from domain.errors import Reason, UnsuitableError
+from inference.codestream import claimed
+from inference.pixels import read_hu
+from inference.source import open_source
+from tests.ct_series import Series, part10
+
+
+def one(**tags: object) -> Dataset:
+    return Series(slices=4, size=32, tags=tags).datasets()[2]
+
+
+def expected() -> npt.NDArray[np.int16]:
+    return np.maximum(Series(slices=4, size=32).hu()[2], -1024)
+
+
+def read(content: bytes, shape: tuple[int, int] = (32, 32)) -> npt.NDArray[np.int16]:
+    out = np.full(shape, 12345, np.int16)
+    read_hu(open_source(content), out)
+    return out
+
+
+def reason(content: bytes, shape: tuple[int, int] = (32, 32)) -> Reason:
+    with pytest.raises(UnsuitableError) as error:
+        read(content, shape)
+    return error.value.reason
+
+
+def written(ds: Dataset, syntax: str) -> bytes:
+    ds.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    if syntax == ExplicitVRBigEndian:
+        ds.PixelData = np.frombuffer(ds.PixelData, "<i2").astype(">i2").tobytes()
+        ds["PixelData"].VR = "OW"
+    pydicom.dcmwrite(stream, ds, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def test_explicit_little_endian() -> None:
+    assert np.array_equal(read(part10(one())), expected())
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+def test_other_native_transfer_syntaxes(syntax: str) -> None:
+    assert np.array_equal(read(written(one(), syntax)), expected())
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_compressed_transfer_syntaxes(syntax: str) -> None:
+    ds = one()
+    ds.compress(syntax, generate_instance_uid=False)
+    assert np.array_equal(read(part10(ds)), expected())
+
+
+def test_a_real_lossless_jpeg_series(real_images: Path) -> None:
+    paths = sorted((real_images / "chest_ct" / "covid_ct_md_normal001").rglob("*.dcm"))[:3]
+    assert paths
+    for path in paths:
+        ds = pydicom.dcmread(path)
+        assert ds.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        hu = read(path.read_bytes(), (ds.Rows, ds.Columns))
+        plain = ds.pixel_array.astype(float) * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+        assert np.array_equal(hu, np.maximum(plain, -1024))
+
+
+def test_the_header_holds_no_pixels_and_the_data_is_a_view() -> None:
+    content = memoryview(part10(one()))
+    source = open_source(content)
+    assert "PixelData" not in source.header
+    assert source.data.obj is content.obj
+    assert struct.unpack_from("<HH", source.data) == (0x7FE0, 0x0010)
+
+
+def test_slopes_that_are_no_whole_numbers_are_rounded() -> None:
+    ds = one(RescaleSlope="0.5", RescaleIntercept="-1024.25")
+    stored = np.frombuffer(ds.PixelData, "<i2").reshape(32, 32)
+    assert np.array_equal(read(part10(ds)), np.maximum(np.rint(stored * 0.5 - 1024.25), -1024))
+
+
+def test_padding_is_air_whatever_sign_it_is_written_with() -> None:
+    ds = one()
+    stored = np.frombuffer(ds.PixelData, "<i2").reshape(32, 32).copy()
+    stored[:4] = -2000
+    stored[4:6] = -1990
+    ds.PixelData = stored.tobytes()
+    ds.add_new("PixelPaddingValue", "SS", -2000)
+    ds.add_new("PixelPaddingRangeLimit", "SS", -1990)
+    ds.RescaleIntercept = "1500"  # so that padding would be tissue
+    hu = read(part10(ds))
+    assert (hu[:6] == -1024).all()
+    assert np.array_equal(hu[6:], stored[6:] + 1500)
+    ds.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    assert np.array_equal(read(part10(ds)), hu)
+
+
+def test_bits_beyond_the_stored_ones_are_dropped_and_the_sign_is_extended() -> None:
+    stored = (np.frombuffer(one().PixelData, "<i2") - 1000).clip(-2048, 2047)
+    for signed, values in ((1, stored), (0, np.maximum(stored, 0))):
+        ds = one(BitsStored=12, HighBit=11, PixelRepresentation=signed)
+        ds.PixelData = ((values.astype("<u2") & 0x0FFF) | 0xA000).astype("<u2").tobytes()
+        assert np.array_equal(read(part10(ds)).ravel(), np.maximum(values - 1024, -1024))
+
+
+def test_unsigned_pixels() -> None:
+    ds = one(PixelRepresentation=0)
+    assert np.array_equal(read(part10(ds)), expected())
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"RescaleSlope": None}, Reason.RESCALE),
+        ({"RescaleSlope": "0"}, Reason.RESCALE),
+        ({"RescaleType": "OD"}, Reason.RESCALE),
+        ({"SamplesPerPixel": 3}, Reason.DECODE),
+        ({"BitsAllocated": 32}, Reason.DECODE),
+        ({"BitsStored": 17}, Reason.DECODE),
+        ({"HighBit": 3}, Reason.DECODE),
+    ],
+)
+def test_values_that_cannot_become_hounsfield_units_are_declined(tags: dict[str, object], why: Reason) -> None:
+    assert reason(part10(one(**tags))) is why
+
+
+def test_pixels_that_are_cut_off_or_absent_are_declined() -> None:
+    content = part10(one())
+    assert reason(content[:-100]) is Reason.DECODE
+    ds = one()
+    del ds.PixelData
+    assert reason(part10(ds)) is Reason.DECODE
+
+
+def test_a_code_stream_larger_than_the_header_says_is_never_decoded() -> None:
+    ds = one()
+    ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+    content = bytearray(part10(ds))
+    at = content.index(b"\xff\x4f\xff\x51") + 4
+    struct.pack_into(">II", content, at + 4, 60000, 60000)
+    assert reason(bytes(content)) is Reason.DECODE
+
+
+def test_garbage_as_a_code_stream_is_declined() -> None:
+    for syntax in (JPEG2000Lossless, JPEGLSLossless, JPEGLosslessSV1, RLELossless, "1.2.840.10008.1.2.4.100"):
+        ds = one()
+        ds.PixelData = encapsulate([b"\xff\xd8\xff\xc0" + b"\x07" * 200])
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
+        ds.file_meta.TransferSyntaxUID = syntax
+        assert reason(part10(ds)) is Reason.DECODE
+
+
+def test_claims_are_read_from_code_streams() -> None:
+    ds = one()
+    ds.compress(JPEGLSLossless, generate_instance_uid=False)
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1))
+    assert claimed(frame) == (32, 32, 1)
+    assert claimed(b"") is None
+    assert claimed(b"\xff\xd8\xff") is None
+
+
+def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:
+    ds = one()
+    ds.PixelData = bytes(300 * 1024 * 1024)
+    content = written(ds, DeflatedExplicitVRLittleEndian)
+    assert len(content) < 1024 * 1024
+    assert "inflates" in open_source(content).fault
