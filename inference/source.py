@@ -11,6 +11,10 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+# Values that break the rules of their VR are judged here, where they are used. A warning about them would quote them, and they
+# are a patient's.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
 MOST_INFLATED = 256 * 1024**2
 _PREAMBLE = 132
 
