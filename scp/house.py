@@ -1,0 +1,18 @@
+"""What every association of a receiver shares."""
+
+from dataclasses import dataclass
+
+from domain.seams import Intake
+from scp.admission import Admission
+from scp.associations import Associations
+from scp.settings import ReceiverSettings
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Settings, rules, storage and the list of running associations of one receiver."""
+
+    settings: ReceiverSettings
+    admission: Admission
+    intake: Intake
+    associations: Associations
