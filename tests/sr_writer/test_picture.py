@@ -1,0 +1,80 @@
+"""The picture shows what was found where it was found, and carries its warning."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from domain.jobs import Outcome
+from sr_writer import picture
+from tests.ct_series import Series
+from tests.sr_writer import cases
+
+
+def drawn(case: cases.Case) -> npt.NDArray[np.uint8]:
+    png = picture.overlay(case.analysis)
+    assert png is not None
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG" and image.info == {}
+    return np.asarray(image.convert("RGB"))
+
+
+def test_each_segment_of_the_slice_is_seen_in_its_colour_at_its_place() -> None:
+    case = cases.positive(Series(size=128))
+    pixels = drawn(case)
+    for segment in case.analysis.segments:
+        assert (pixels[:768, :768] == segment.colour).all(axis=2).any()
+    grey = (pixels[:768, :768, 0] == pixels[:768, :768, 1]) & (pixels[:768, :768, 1] == pixels[:768, :768, 2])
+    assert grey[:, :60].all(), "nothing is drawn outside the body"
+
+
+def test_tinting_follows_the_mask_voxel_by_voxel() -> None:
+    case = cases.positive(numbers=(3,))
+    assert case.analysis.labels is not None
+    key = case.analysis.key_images[0]
+    index = case.analysis.labels.sop_instance_uids.index(key.sop_instance_uid)
+    tinted = picture._tinted(case.analysis, key)
+    coloured = (tinted != key.pixels[..., np.newaxis]).any(axis=2)
+    np.testing.assert_array_equal(coloured, case.analysis.labels.mask(3)[index])
+
+
+def test_the_text_changes_with_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[str] = []
+    original = picture.ImageDraw.ImageDraw.text
+
+    def spy(self: object, where: object, text: str, *rest: object) -> None:
+        words.append(text)
+        original(self, where, text, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(picture.ImageDraw.ImageDraw, "text", spy)
+    drawn(cases.positive())
+    shown = "\n".join(words)
+    for part in ("Findings", "Left lung", "Opacity right", "Ratio: 12.4 %", "Severity: Mild", "slices are missing"):
+        assert part in shown
+    assert "AI result, research use, not for primary diagnosis" in words
+    assert "Synthetic" not in shown and "TEST-1" not in shown
+
+
+def test_a_negative_answer_says_no_finding_over_the_plain_image() -> None:
+    case = cases.negative()
+    entries = list(picture._legend(case.analysis, case.analysis.key_images[0]))
+    assert entries[0] == (None, "No finding")
+    np.testing.assert_array_equal(drawn(case)[:768, :768, 0], drawn(case)[:768, :768, 2])
+
+
+def test_without_a_key_image_there_is_no_picture() -> None:
+    assert picture.overlay(cases.not_analysed().analysis) is None
+
+
+def test_a_long_legend_makes_the_picture_longer_instead_of_losing_lines() -> None:
+    case = cases.positive()
+    many = replace(case.analysis, notes=tuple(f"note {n}" for n in range(80)))
+    assert drawn(replace(case, analysis=many)).shape[0] > 80 * 20 > drawn(case).shape[0]
+
+
+def test_the_same_analysis_gives_the_same_picture() -> None:
+    assert picture.overlay(cases.positive().analysis) == picture.overlay(cases.positive().analysis)
+    assert cases.positive().analysis.outcome is Outcome.POSITIVE
