@@ -30,7 +30,7 @@ from node.pool import Pool
 from node.receiving import receiver_for
 from node.runner import Runner
 from node.settler import Settler
-from node.work import perform, ready
+from node.tasks import perform, ready
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
 

@@ -1,0 +1,17 @@
+"""What the node asks its workers to do, by names that cost nothing to know: heavy libraries are loaded there and not here."""
+
+from domain.jobs import Answer, Order
+
+
+def perform(order: Order) -> Answer:
+    """See ``node.work.perform``."""
+    from node import work
+
+    return work.perform(order)
+
+
+def ready() -> None:
+    """Load the libraries before the first study comes."""
+    from node import work
+
+    work.ready()
