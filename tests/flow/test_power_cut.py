@@ -91,7 +91,7 @@ def test_a_power_cut_loses_nothing_and_doubles_nothing(
     sender = scanner(tmp_path / "images", SERIES)
     # While images still come the quiet time has to cover the restart, else a part of the study is rightly answered on its own.
     with peers.storescp() as pacs:
-        node = prepared(tmp_path, packages, pacs, 8.0 if place in RECEIVING else 0.3)
+        node = prepared(tmp_path, packages, pacs, 4.0 if place in RECEIVING else 0.3)
         try:
             crash(node, sender, place)
             acknowledged = sender.digests()
