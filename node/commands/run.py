@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from domain.errors import PermanentError
+from domain.errors import ConfigurationError, PermanentError
 from domain.jobs import Answer
 from node.commands.options import Commands, command, now
 from node.commands.output import show_json, show_table
@@ -30,6 +30,9 @@ def _run(args: argparse.Namespace) -> int:
     from node.config import find_package
     from node.files import find
 
+    outputs = {word.strip() for word in args.outputs.split(",")}
+    if not outputs or outputs - {"sr", "seg"}:
+        raise ConfigurationError("--outputs must be sr, seg or sr,seg")
     path = find_package(args.model, Path.cwd())
     package = load(path)
     found = find(args.study)
