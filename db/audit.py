@@ -13,6 +13,7 @@ from db.schema import audit, audit_head
 from db.times import from_micros, to_micros
 from domain.audit import AuditRow, Event
 
+_BEFORE_ALL: Final = -(1 << 63)  # a row somebody put in before the first has to be seen too
 _PAGE: Final = 1000  # rows read at once: memory stays the same and no reader holds the log back for long
 
 
@@ -86,7 +87,7 @@ def verify(store: Record) -> Verification:
     """Walk the whole chain, in constant memory. Rows appended while it walks are left for the next time."""
     count, head, highest = store.head()
     last, seen = START, 0
-    for row in store.audit():
+    for row in store.audit(after=_BEFORE_ALL):
         if row.seq > count:
             break
         wrong = _wrong(row, seen + 1, last)

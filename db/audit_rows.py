@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from db.sql import Sql
+from db.sql import Hot, Sql
 from domain.audit import Event
 from domain.instances import Caller
 
@@ -36,11 +36,12 @@ def actor_of(caller: Caller) -> str:
     return f"{caller.calling_ae}@{caller.address}"
 
 
-class Appender:
-    """Collects the audit rows of one transaction and chains them at its end."""
+class Transaction:
+    """One write transaction: its connection, its one point in time (microseconds), the audit rows to be chained at its end."""
 
     def __init__(self, connection: Connection, now: int) -> None:
-        self._connection, self._now = connection, now
+        self.connection, self.now = connection, now
+        self.hot = Hot(connection)
         self._rows: list[tuple[str, str, int | None, str, str]] = []
 
     def audit(self, event: Event, actor: str, details: dict[str, Any], study_uid: str = "", job_id: int | None = None) -> None:
@@ -51,10 +52,10 @@ class Appender:
         """Write the collected rows behind the head; the write lock of the transaction keeps others from the head."""
         if not self._rows:
             return
-        seq, last = _HEAD(self._connection, {}).one()
+        [(seq, last)] = _HEAD.rows(self.hot, {})
         for event, study_uid, job_id, actor, details in self._rows:
             seq += 1
-            last = row_hash(last, seq, self._now, event, study_uid, job_id, actor, details)
-            values = {"seq": seq, "at": self._now, "event": event, "study_uid": study_uid, "job_id": job_id}
-            _INSERT(self._connection, {**values, "actor": actor, "details": details, "hash": last})
-        _MOVE_HEAD(self._connection, {"rows": seq, "hash": last})
+            last = row_hash(last, seq, self.now, event, study_uid, job_id, actor, details)
+            values = {"seq": seq, "at": self.now, "event": event, "study_uid": study_uid, "job_id": job_id}
+            _INSERT.run(self.hot, {**values, "actor": actor, "details": details, "hash": last})
+        _MOVE_HEAD.run(self.hot, {"rows": seq, "hash": last})

@@ -8,6 +8,7 @@ stays whole: its head is a row of the same log. Lost instance rows are made agai
 before the sender got its answer (see ``db.spool``).
 """
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,19 +17,11 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from db.audit_rows import Appender
+from db.audit_rows import Transaction
 from db.times import to_micros
 from domain.errors import OutOfSpaceError, PermanentError, TransientError
 
 WRITER = "ancilla_writer"  # execution option: this connection begins its transactions with the write lock
-
-
-class Transaction(Appender):
-    """One write transaction: its connection, its one point in time (microseconds), and the audit rows it will carry."""
-
-    def __init__(self, connection: Connection, now: int) -> None:
-        super().__init__(connection, now)
-        self.connection, self.now = connection, now
 
 
 class Database:
@@ -79,9 +72,10 @@ def _translated() -> Iterator[None]:
     """Errors of the database in our own words; parameters are hidden by the engine."""
     try:
         yield
-    except OperationalError as error:
-        if "full" in str(error.orig):
+    except (OperationalError, sqlite3.OperationalError) as error:
+        said = str(getattr(error, "orig", error))
+        if "full" in said:
             raise OutOfSpaceError("the disk of the database is full") from error
-        raise TransientError(f"the database cannot be used now: {error.orig}") from error
-    except IntegrityError as error:
-        raise PermanentError(f"the database refused a row: {error.orig}") from error
+        raise TransientError(f"the database cannot be used now: {said}") from error
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        raise PermanentError(f"the database refused a row: {getattr(error, 'orig', error)}") from error

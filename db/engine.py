@@ -94,6 +94,9 @@ def _connected(connection: Any, _record: object) -> None:
         "synchronous = FULL",
         "foreign_keys = ON",
         "temp_store = MEMORY",
+        "cache_size = -16384",  # 16 MiB
+        "wal_autocheckpoint = 8192",  # pages; each checkpoint syncs twice, so not after every hundred images
+        "journal_size_limit = 67108864",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import insert, update
 
-from db.audit_rows import as_json
-from db.database import Transaction
+from db.audit_rows import Transaction, as_json
 from db.schema import jobs
 from domain.audit import Event
 from domain.errors import LostLeaseError, PermanentError

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, select, update
 
-from db.audit_rows import as_json
-from db.database import Database, Transaction
+from db.audit_rows import Transaction, as_json
+from db.database import Database
 from db.job_moves import insert_job, move_job
 from db.rows import artifact_of, job_of
 from db.schema import artifacts, jobs, sent

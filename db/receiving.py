@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from db.audit_rows import actor_of, as_json
-from db.database import Database, Transaction
+from db.audit_rows import Transaction, actor_of, as_json
+from db.database import Database
 from db.rows import stranger_of
 from db.schema import instances, pack_ends, strangers
 from db.sql import Sql
@@ -80,7 +80,7 @@ class Receiving:
     def opened(self, association_id: str, caller: Caller) -> None:
         """An association was accepted; while it is open, no study it sends to settles."""
         with self._database.write(durable=False) as tx:
-            _OPEN(tx.connection, {"association_id": association_id, "now": tx.now, **_peer(caller)})
+            _OPEN.run(tx.hot, {"association_id": association_id, "now": tx.now, **_peer(caller)})
             tx.audit(Event.ASSOCIATION_OPENED, actor_of(caller), {"association": association_id, "called": caller.called_ae})
 
     def received(self, instance: Instance, quiet_seconds: float, max_wait_seconds: float) -> Receipt:
@@ -91,12 +91,12 @@ class Receiving:
         """
         header = instance.header
         with self._database.write(durable=False) as tx:
-            copies = _COPIES(tx.connection, {"sop_instance_uid": header.sop_instance_uid}).scalars().all()
+            copies = _COPIES.rows(tx.hot, {"sop_instance_uid": header.sop_instance_uid})
             receipt = _judge(instance.digest, copies)
             revision = _touch(tx, instance, receipt, seconds(quiet_seconds), seconds(max_wait_seconds))
             if receipt is Receipt.DUPLICATE:
                 place = instance.place
-                _PACK_END(tx.connection, {"pack": place.pack, "end": place.offset + place.length})
+                _PACK_END.run(tx.hot, {"pack": place.pack, "end": place.offset + place.length})
             else:
                 _insert(tx, instance, revision, winner=receipt is Receipt.STORED)
             details = {"association": instance.association_id, "digest": instance.digest, "instance": header.sop_instance_uid}
@@ -106,8 +106,8 @@ class Receiving:
     def closed(self, association_id: str, how: str, quiet_seconds: float) -> None:
         """The association ended ("released", "aborted", "lost"); its open studies stay open for ``quiet_seconds`` from now."""
         with self._database.write(durable=False) as tx:
-            found = _CALLER(tx.connection, {"association_id": association_id}).one_or_none()
-            actor = actor_of(Caller(*found)) if found else "node"
+            found = _CALLER.rows(tx.hot, {"association_id": association_id})
+            actor = actor_of(Caller(*found[0])) if found else "node"
             close_association(tx, association_id, how, actor, seconds(quiet_seconds))
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
@@ -119,8 +119,8 @@ class Receiving:
     def rejected(self, caller: Caller, words: str) -> None:
         """An association was rejected; the caller is listed, the longest unseen are forgotten beyond a thousand."""
         with self._database.write(durable=False) as tx:
-            _STRANGER(tx.connection, {"now": tx.now, "words": words, **_peer(caller)})
-            _FORGET_STRANGERS(tx.connection, {"keep": _STRANGERS - 1})
+            _STRANGER.run(tx.hot, {"now": tx.now, "words": words, **_peer(caller)})
+            _FORGET_STRANGERS.run(tx.hot, {"keep": _STRANGERS - 1})
             tx.audit(Event.ASSOCIATION_REJECTED, actor_of(caller), {"called": caller.called_ae, "words": words})
 
     def strangers(self) -> list[Stranger]:
@@ -141,9 +141,9 @@ class Receiving:
 def close_association(tx: Transaction, association_id: str, how: str, actor: str, quiet: int) -> None:
     """Close it, say so in the evidence of its studies, and give those a quiet span (microseconds) from now."""
     values: dict[str, Any] = {"association_id": association_id, "how": how, "now": tx.now, "quiet_at": tx.now + quiet}
-    if _CLOSE(tx.connection, values).rowcount:
-        _QUIET(tx.connection, values)
-        _CLOSE_EVIDENCE(tx.connection, {**values, "details": as_json({"how": how}), "open": _IS_OPEN})
+    if _CLOSE.run(tx.hot, values):
+        _QUIET.run(tx.hot, values)
+        _CLOSE_EVIDENCE.run(tx.hot, {**values, "details": as_json({"how": how}), "open": _IS_OPEN})
         tx.audit(Event.ASSOCIATION_CLOSED, actor, {"association": association_id, "how": how})
 
 
@@ -151,29 +151,29 @@ def _peer(caller: Caller) -> dict[str, str]:
     return {"calling_ae": caller.calling_ae, "called_ae": caller.called_ae, "address": caller.address}
 
 
-def _judge(digest: str, copies: Any) -> Receipt:
+def _judge(digest: str, copies: list[tuple[Any, ...]]) -> Receipt:
     if not copies:
         return Receipt.STORED
-    return Receipt.DUPLICATE if digest in copies else Receipt.CONFLICT
+    return Receipt.DUPLICATE if (digest,) in copies else Receipt.CONFLICT
 
 
 def _touch(tx: Transaction, instance: Instance, receipt: Receipt, quiet: int, max_wait: int) -> int:
     """Move the study along; returns the revision the instance belongs to. Copies never open a closed study again."""
     study_uid = instance.header.study_uid
-    found = _STUDY(tx.connection, {"study_uid": study_uid}).one_or_none()
+    found = _STUDY.rows(tx.hot, {"study_uid": study_uid})
     values: dict[str, Any] = {"study_uid": study_uid, "now": tx.now, "quiet_at": tx.now + quiet, "revision": 1}
-    if found is None:
-        _NEW_STUDY(tx.connection, {**values, "deadline": tx.now + max_wait})
+    if not found:
+        _NEW_STUDY.run(tx.hot, {**values, "deadline": tx.now + max_wait})
     else:
-        state, values["revision"], deadline = found
+        [(state, values["revision"], deadline)] = found
         if state != StudyState.RECEIVING:
             if receipt is not Receipt.STORED:
                 return int(values["revision"])
             state, deadline = move_study(state, StudyMove.REOPEN), tx.now + max_wait
             values["revision"] += 1
             tx.audit(Event.REOPENED, "node", {"revision": values["revision"]}, study_uid)
-        _TOUCH_STUDY(tx.connection, {**values, "state": state, "deadline": deadline})
-    _NEW_EVIDENCE(tx.connection, {**values, "association_id": instance.association_id, "details": _IS_OPEN})
+        _TOUCH_STUDY.run(tx.hot, {**values, "state": state, "deadline": deadline})
+    _NEW_EVIDENCE.run(tx.hot, {**values, "association_id": instance.association_id, "details": _IS_OPEN})
     return int(values["revision"])
 
 
@@ -204,4 +204,4 @@ def _insert(tx: Transaction, instance: Instance, revision: int, winner: bool) ->
         "received_at": to_micros(instance.received_at),
         **_peer(instance.caller),
     }
-    _NEW_INSTANCE(tx.connection, values)
+    _NEW_INSTANCE.run(tx.hot, values)

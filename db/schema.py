@@ -1,6 +1,6 @@
 """The tables as the newest migration leaves them. Times are microseconds since 1970 in UTC, lists and mappings are JSON."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 
@@ -159,7 +159,7 @@ audit = Table(
     Column("details", Text, nullable=False),
     Column("hash", String, nullable=False),
     Index("audit_study", "study_uid"),
-    Index("audit_job", "job_id"),
+    Index("audit_job", "job_id", sqlite_where=text("job_id IS NOT NULL"), postgresql_where=text("job_id IS NOT NULL")),
 )
 
 audit_head = Table(  # one row: how many there are, and the hash of the last

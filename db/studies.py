@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, update
 
-from db.database import Database, Transaction
+from db.audit_rows import Transaction
+from db.database import Database
 from db.job_moves import insert_job, move_job
 from db.receiving import move_study
 from db.rows import evidence_of, instance_of, job_of, study_of

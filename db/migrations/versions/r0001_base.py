@@ -1,7 +1,7 @@
 """Studies, what arrived, jobs and their results, and the audit log with the triggers that keep it append-only."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text, text
 
 revision = "0001"
 down_revision = None
@@ -146,7 +146,7 @@ def _audit() -> None:
         Column("hash", String, nullable=False),
     )
     op.create_index("audit_study", "audit", ["study_uid"])
-    op.create_index("audit_job", "audit", ["job_id"])
+    op.create_index("audit_job", "audit", ["job_id"], sqlite_where=text("job_id IS NOT NULL"))
     op.create_table(
         "audit_head",
         Column("head_id", Integer, primary_key=True),

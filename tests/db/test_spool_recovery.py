@@ -1,0 +1,98 @@
+"""What a power cut leaves: every committed record is found again, what was torn is never believed."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from db.spool import Spool
+from domain.instances import Instance, Place
+from tests.db.nouns import CALLER, META, Clock, found, header, put
+
+_PAYLOADS = st.lists(st.binary(max_size=300), min_size=1, max_size=6)
+
+
+def written(root: Path, payloads: list[bytes]) -> tuple[Path, list[Place]]:
+    """A pack with one record per payload."""
+    spool = Spool(root)
+    places = [put(spool, payload, number)[0] for number, payload in enumerate(payloads)]
+    spool.close("a1")
+    return root / places[0].pack, places
+
+
+def ends(places: list[Place]) -> list[int]:
+    return [place.offset + place.length for place in places]
+
+
+@settings(deadline=None, max_examples=60)
+@given(payloads=_PAYLOADS, share=st.floats(0, 1))
+def test_a_pack_cut_at_any_byte_gives_exactly_the_records_committed_before_the_cut(payloads: list[bytes], share: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pack, places = written(Path(folder), payloads)
+        cut = round(share * pack.stat().st_size)
+        pack.write_bytes(pack.read_bytes()[:cut])
+        whole = [place for place, end in zip(places, ends(places), strict=True) if end <= cut]
+        recovered, torn = found(Spool(Path(folder)))
+        assert [each.place for each in recovered] == whole
+        good = ends(whole)[-1] if whole else 0
+        assert [each.length for each in torn] == ([cut - good] if cut > good else [])
+        assert (pack.stat().st_size if pack.exists() else 0) == good
+        assert found(Spool(Path(folder))) == (recovered, [])
+
+
+@settings(deadline=None, max_examples=60)
+@given(payloads=_PAYLOADS, share=st.floats(0, 1, exclude_max=True), indexed=st.integers(0, 5), bit=st.integers(0, 7))
+def test_a_flipped_bit_behind_the_index_makes_its_record_torn_and_nothing_behind_it_is_believed(
+    payloads: list[bytes], share: float, indexed: int, bit: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pack, places = written(Path(folder), payloads)
+        count = min(indexed, len(places) - 1)
+        start = ends(places)[count - 1] if count else 0
+        data = bytearray(pack.read_bytes())
+        at = start + int(share * (len(data) - start))
+        data[at] ^= 1 << bit
+        pack.write_bytes(data)
+        hit = next(number for number, end in enumerate(ends(places)) if at < end)
+        recovered, torn = found(Spool(Path(folder)), {places[0].pack: start} if start else {})
+        assert [each.place for each in recovered] == places[count:hit]
+        assert [(each.offset, each.length) for each in torn] == [
+            ((ends(places)[hit - 1] if hit else 0), len(data) - torn[0].offset)
+        ]
+
+
+def test_a_recovered_record_says_all_that_the_index_needs(tmp_path: Path) -> None:
+    clock = Clock()
+    spool = Spool(tmp_path, clock=clock)
+    place, digest = put(spool, b"payload", 7)
+    [again], _ = found(Spool(tmp_path))
+    assert again == Instance(header(7), place, digest, CALLER, "a1", clock.at)
+    assert spool.view(again.place) == META + b"payload"
+
+
+def test_the_placeholder_of_an_unfinished_record_is_cut_off(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    first, _ = put(spool, b"kept")
+    spool.writer("a1", CALLER, header(2), META).write(b"x" * 200_000)
+    recovered, [torn] = found(Spool(tmp_path), {})
+    assert [each.place for each in recovered] == [first]
+    assert torn.offset == first.offset + first.length
+    assert (tmp_path / first.pack).stat().st_size == torn.offset
+
+
+def test_records_that_are_indexed_are_not_looked_at_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    first, _ = put(spool, b"one", 1)
+    second, _ = put(spool, b"two", 2)
+    assert [each.place for each in found(spool, {first.pack: first.offset + first.length})[0]] == [second]
+    assert found(spool, {first.pack: second.offset + second.length}) == ([], [])
+
+
+def test_indexed_bytes_that_are_missing_are_reported_and_not_passed_over(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    place, _ = put(spool, b"one")
+    end = place.offset + place.length
+    recovered, torn = found(spool, {place.pack: end + 50, "00/none/a9.pack": 700})
+    assert not recovered
+    assert {(each.pack, each.offset, each.length) for each in torn} == {(place.pack, end, 50), ("00/none/a9.pack", 0, 700)}
