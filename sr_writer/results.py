@@ -1,6 +1,6 @@
 """From an analysis to the DICOM objects that say it: checked against the viewer rules before anybody else sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from domain.errors import PermanentError
 from domain.jobs import Outcome
-from domain.results import Algorithm, Analysis, Finding, Statement
+from domain.results import Algorithm, Analysis, Finding, Segment, Statement
 from sr_writer import codes, segmentation
 from sr_writer.context import Context
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
@@ -46,11 +46,12 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     """
     heading = Heading(algorithm, context, first_of(analysis, headers))
     made: list[Document] = []
-    seg = segmentation.segmentation(analysis, headers, heading) if "seg" in context.outputs else None
+    segments = segmentation.occupied(analysis) if "seg" in context.outputs else {}
+    seg = segmentation.segmentation(analysis, segments, headers, heading)
     if seg is not None:
         made.append(Document(segmentation.ROLE, seg))
     if "sr" in context.outputs:
-        made += _Reports(analysis, headers, heading, seg).documents()
+        made += _Reports(analysis, segments, headers, heading, seg).documents()
     for document in made:
         broken = check(document.dataset, headers)
         if broken:
@@ -61,11 +62,18 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
 class _Reports:
     """The documents of one analysis: findings go where their coordinates allow."""
 
-    def __init__(self, analysis: Analysis, headers: Sequence[Dataset], heading: Heading, seg: Dataset | None) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        segments: Mapping[int, Segment],
+        headers: Sequence[Dataset],
+        heading: Heading,
+        seg: Dataset | None,
+    ) -> None:
         self._analysis, self._heading, self._seg = analysis, heading, seg
         self._images = {uid: header for uid, header in by_uid(headers).items() if is_image(header)}
         self._others = [header for header in by_uid(headers).values() if not is_image(header)]
-        self._numbers = {s.number: n for n, s in segmentation.occupied(analysis).items()} if seg is not None else {}
+        self._numbers = {segment.number: number for number, segment in segments.items()}
         self._outlined = [(f, f.outline) for f in analysis.findings if f.outline is not None]
 
     def documents(self) -> list[Document]:

@@ -31,9 +31,13 @@ def occupied(analysis: Analysis) -> dict[int, Segment]:
     return dict(enumerate(present, 1))
 
 
-def segmentation(analysis: Analysis, headers: Sequence[Dataset], heading: Heading) -> Dataset | None:
-    """The SEG of an analysis, or None where nothing is segmented. Raises PermanentError when labels and images disagree."""
-    segments = occupied(analysis)
+def segmentation(
+    analysis: Analysis, segments: Mapping[int, Segment], headers: Sequence[Dataset], heading: Heading
+) -> Dataset | None:
+    """The SEG of the occupied segments, or None where there are none.
+
+    Raises PermanentError when labels and images disagree.
+    """
     if analysis.labels is None or not segments:
         return None
     images = _images(analysis.labels, headers, heading.context.study_uid)
@@ -86,11 +90,11 @@ def _masks(labels: Labels, segments: Mapping[int, Segment]) -> npt.NDArray[np.ui
             table[segment.number] = number
         mapped: npt.NDArray[np.uint8] = table[labels.layers[0]]
         return mapped
-    masks = np.zeros((*labels.layers.shape[1:], len(segments)), np.uint8)
+    masks = np.zeros((len(segments), *labels.layers.shape[1:]), np.uint8)
     for number, segment in segments.items():
         for layer in labels.layers:
-            masks[..., number - 1] |= layer == segment.number
-    return masks
+            masks[number - 1] |= layer == segment.number
+    return np.moveaxis(masks, 0, -1)  # in memory each plane stays in one piece, which is how highdicom takes them
 
 
 def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:

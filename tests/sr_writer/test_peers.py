@@ -36,6 +36,7 @@ NOISE = (
     "Unrecognized defined term <99",  # private coding schemes are private
     "DeviceUID", "Device UID",  # (0018,1002) in Contributing Equipment is newer (CP 1891) than this dicom3tools
     "Standard Extended SOP Class",  # follows from it
+    "unknown/unsupported SpecificCharacterSet",  # DCMTK reads code extensions of Japanese in images, not in reports
     "VR checker does not support",  # DCMTK does not check text in this character set
 )  # fmt: skip
 
