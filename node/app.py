@@ -141,14 +141,16 @@ def serve(settings: Settings, clock: Callable[[], datetime]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
-    node.start()
-    notify("READY=1")
-    loop = threading.Thread(target=node.run, args=(stop,), name="runner")
-    loop.start()
-    while loop.is_alive():
-        loop.join(0.5)
-        if again.is_set():
-            again.clear()
-            node.reload()
-    notify("STOPPING=1")
-    node.stop()
+    try:
+        node.start()
+        notify("READY=1")
+        loop = threading.Thread(target=node.run, args=(stop,), name="runner")
+        loop.start()
+        while loop.is_alive():
+            loop.join(0.5)
+            if again.is_set():
+                again.clear()
+                node.reload()
+        notify("STOPPING=1")
+    finally:
+        node.stop()

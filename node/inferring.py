@@ -16,6 +16,7 @@ from node.orders import Orders
 
 FIRST_PAUSE: Final = 10.0  # seconds
 LONGEST_PAUSE: Final = 300.0
+STOPPED: Final = "the node was stopped in good order"  # tells a restart from a crash
 
 
 class Workers(Protocol):
@@ -72,16 +73,22 @@ class Inferring:
             if job is None:
                 break
             started = True
-            # More attempts than allowed: the node itself died with this job, or was stopped. It is not run again.
-            exhausted = job.attempts > self._compute.max_attempts
-            self._start(job, Verdict(job.reason or f"gave up after {self._compute.max_attempts} attempts") if exhausted else None)
+            self._start(job, self._exhausted(job))
         return started
 
-    def stop(self, reason: str) -> None:
+    def _exhausted(self, job: Job) -> Verdict | None:
+        """More attempts than allowed: the node itself died with this job each time, so it is not run again. Clean stops do
+        not count: nobody may be told that a model failed because the node was restarted."""
+        allowed = self._compute.max_attempts
+        if job.attempts <= allowed or job.reason == STOPPED:
+            return None
+        return Verdict(f"gave up after {allowed} attempts" + (f", the last time {job.reason}" if job.reason else ""))
+
+    def stop(self) -> None:
         """End what still runs; it is queued again and a later start continues it."""
         self._stopping = True
         for held in list(self._holding.held.values()):
-            held.stopped = held.stopped or reason
+            held.stopped = held.stopped or STOPPED
             self._workers.kill(held.future)
 
     def _start(self, job: Job, verdict: Verdict | None) -> None:

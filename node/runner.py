@@ -53,7 +53,7 @@ class Runner:
         """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""
         self._delivering.stop()
         self._drain(seconds, wait)
-        self._inferring.stop("the node was stopped")
+        self._inferring.stop()
         self._drain(KILL_SECONDS, wait)
 
     def _drain(self, seconds: float, wait: Callable[[float], object]) -> None:

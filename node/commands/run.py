@@ -5,8 +5,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from domain.errors import ConfigurationError, PermanentError
-from domain.jobs import Answer
+from domain.errors import AncillaError, ConfigurationError, PermanentError
+from domain.jobs import Answer, Outcome
 from node.commands.options import Commands, command, now
 from node.commands.output import show_json, show_table
 
@@ -41,14 +41,22 @@ def _run(args: argparse.Namespace) -> int:
         raise PermanentError(f"there is no DICOM file in {', '.join(map(str, args.study))} ({found.skipped} other files)")
     rows = []
     for uid, files in steps(studies.items(), "studies"):
-        answer = _study(args, path, package.digest, uid, files)
+        answer = _attempt(args, path, package.digest, uid, files)
         rows.append({"study_uid": uid, "images": len(files), **_said(answer, args.out / uid)})
     if args.json:
         show_json({"results": rows, "skipped_files": found.skipped})
     else:
         show_table(("study", "images", "outcome", "summary", "folder"), [[r[c] for c in COLUMNS] for r in rows])
         print(f"{found.skipped} files were no DICOM files" if found.skipped else "")
-    return 0
+    return 1 if any(row["outcome"] is Outcome.FAILED for row in rows) else 0
+
+
+def _attempt(args: argparse.Namespace, package: Path, digest: str, uid: str, files: list[Any]) -> Answer:
+    """One study that cannot be answered must not take the others with it."""
+    try:
+        return _study(args, package, digest, uid, files)
+    except AncillaError as error:
+        return Answer(Outcome.FAILED, str(error), (), str(error))
 
 
 COLUMNS = ("study_uid", "images", "outcome", "summary", "folder")

@@ -411,3 +411,17 @@ def test_a_stop_waits_for_what_runs_and_queues_the_rest_again(stage: Stage) -> N
     assert set(states.values()) == {JobState.DONE, JobState.QUEUED}
     assert slow.done() and stage.workers.killed == 1
     assert 2.0 <= sum(waits) <= 2.5
+
+
+def test_restarts_in_good_order_never_become_a_report_of_failure(stage: Stage) -> None:
+    stage.settled()
+    for _ in range(6):
+        stage.runner.finish(0.0, lambda _: None)
+        assert stage.infer().state is JobState.QUEUED
+        stage.restart()
+        stage.turn()
+        assert stage.workers.order.verdict is None
+    assert stage.infer().attempts == 7
+    stage.workers.answer(WorkerDiedError(-11))
+    stage.turn()
+    assert stage.workers.order.verdict is not None
