@@ -1,4 +1,9 @@
-"""The bytes of one record in a pack: a slot that says what follows, then a PS3.10 file exactly as it will be read again."""
+"""The bytes of one record in a pack: a slot that says what follows, then a PS3.10 file exactly as it will be read again.
+
+A record is the slot (fixed size), the label (JSON: what the index needs), the file meta information and the data set.
+Whoever changes this format adds a database migration too: an older version then refuses to open the database, and so
+never takes records it does not know for torn ones.
+"""
 
 import hashlib
 import json

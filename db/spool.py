@@ -96,7 +96,11 @@ class Spool:
         for name in sorted(indexed.keys() - set(found)):
             yield Torn(name, 0, indexed[name], "the pack is missing")
         for name in found:
-            yield from self._recover_pack(name, indexed.get(name, 0))
+            start = indexed.get(name, 0)
+            try:
+                yield from self._recover_pack(name, start)
+            except OSError as error:  # a bad sector: one pack that cannot be read must not keep the node from starting
+                yield Torn(name, start, 0, f"the pack cannot be read ({os.strerror(error.errno or 0)}); nothing was cut off")
 
     def _recover_pack(self, name: str, start: int) -> Iterator[Recovered | Torn]:
         path = self._root / name

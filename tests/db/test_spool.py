@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -218,6 +219,20 @@ def test_a_place_that_is_not_there_is_an_error_and_no_bus_error(tmp_path: Path) 
         spool.view(Place(place.pack, place.offset, 10_000))
     with pytest.raises(PermanentError):
         spool.view(Place("00/none/a1.pack", 0, 1))
+
+
+def test_memory_stays_the_same_however_large_the_object_is(tmp_path: Path) -> None:
+    fragment = bytes(1 << 18)
+    tracemalloc.start()
+    try:
+        writer = Spool(tmp_path).writer("a1", CALLER, header(), META)
+        for _ in range(128):
+            writer.write(fragment)
+        place, _ = writer.commit()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
+    finally:
+        tracemalloc.stop()
+    assert place.length == len(META) + 128 * len(fragment)
 
 
 def test_many_associations_write_at_once(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """What a power cut leaves: every committed record is found again, what was torn is never believed."""
 
+import errno
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from db import spool as spool_module
+from db.pack import Record
 from db.spool import Spool
 from domain.instances import Instance, Place
 from tests.db.nouns import CALLER, META, Clock, found, header, put
@@ -87,6 +92,27 @@ def test_records_that_are_indexed_are_not_looked_at_again(tmp_path: Path) -> Non
     second, _ = put(spool, b"two", 2)
     assert [each.place for each in found(spool, {first.pack: first.offset + first.length})[0]] == [second]
     assert found(spool, {first.pack: second.offset + second.length}) == ([], [])
+
+
+def test_a_pack_that_cannot_be_read_is_reported_and_left_alone_and_the_others_are_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    bad, _ = put(spool, b"one", 1, study="1.2.3")
+    good, _ = put(spool, b"two", 2, study="4.5.6")
+    size = (tmp_path / bad.pack).stat().st_size
+    whole = spool_module.read_record
+
+    def read(file: BinaryIO, pack: str, start: int, end: int) -> Record | str:
+        if pack == bad.pack:
+            raise OSError(errno.EIO, "bad sector")
+        return whole(file, pack, start, end)
+
+    monkeypatch.setattr(spool_module, "read_record", read)
+    recovered, torn = found(spool)
+    assert [each.place for each in recovered] == [good]
+    assert [(each.pack, each.length) for each in torn] == [(bad.pack, 0)]
+    assert (tmp_path / bad.pack).stat().st_size == size
 
 
 def test_indexed_bytes_that_are_missing_are_reported_and_not_passed_over(tmp_path: Path) -> None:
