@@ -13,6 +13,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.transport import AssociationSocket
 
 from domain.instances import Caller
 from scp.admission import Verdict
@@ -20,7 +21,7 @@ from scp.boundary import attempt
 from scp.deposit import Announced, Depositor
 from scp.house import House
 from scp.negotiation import VERIFICATION, supported
-from scp.reactor import GuardedReactor
+from scp.reactor import BoundedSocket, GuardedReactor
 from scp.statuses import Reply, Status
 
 LOG: Final = logging.getLogger(__name__)
@@ -57,6 +58,10 @@ class Acceptor(Association):
         """What reads the connection."""
         return GuardedReactor(self)
 
+    def wrap(self, connection: socket.socket) -> AssociationSocket:
+        """The connection as the reactor wants it."""
+        return BoundedSocket(self, connection)
+
     def _bind_defaults(self) -> None:
         self._handlers = dict(_HANDLERS)
 
@@ -85,10 +90,18 @@ class Acceptor(Association):
 
     def _over(self) -> None:
         self.drop()
+        self.finished("lost" if self.lost else "aborted")
+
+    def finished(self, how: str) -> None:
+        """No more objects will come; the first call counts. Before the release is answered: then the sender may rely on it."""
+        self.discard_unfinished()
         self.house.associations.gone(self)
-        if depositor := self.depositor:
-            how = "released" if self.is_released else "lost" if self.lost else "aborted"
+        depositor, self.depositor = self.depositor, None
+        if depositor:
             attempt(lambda: depositor.intake.closed(depositor.association_id, how))
+
+    def discard_unfinished(self) -> None:
+        """Forget an object that is not complete (here it is only in pynetdicom's memory)."""
 
     def drop(self) -> None:
         """Close the connection at once; the thread ends by itself."""
@@ -111,7 +124,10 @@ class Acceptor(Association):
             self.abort()
 
     def _store(self, request: C_STORE, context_id: int) -> None:
-        reply = self._stored(request, context_id)
+        self.respond(request, context_id, self._stored(request, context_id))
+
+    def respond(self, request: C_STORE, context_id: int, reply: Reply) -> None:
+        """Send a C-STORE-RSP by pynetdicom."""
         response = C_STORE()
         response.MessageID = request.MessageID
         response.MessageIDBeingRespondedTo = request.MessageID
@@ -155,6 +171,12 @@ class Negotiation(ACSE):
             request = cast(A_ASSOCIATE, assoc.requestor.primitive)
             assoc.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
             super()._negotiate_as_acceptor()
+
+    def send_release(self, is_response: bool = False) -> None:
+        """See ``ACSE``."""
+        if is_response:
+            self.assoc.finished("released")
+        super().send_release(is_response)
 
     def _reject(self, reason: tuple[int, int, int], words: str) -> None:
         self.send_reject(*reason)

@@ -13,12 +13,15 @@ from pynetdicom.transport import AssociationSocket
 if TYPE_CHECKING:
     from scp.association import Acceptor
 
-MALFORMED: Final = (
+MALFORMED: Final = (  # what pynetdicom and pydicom raise for bytes that are not what they should be
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
     AttributeError,
-    IndexError,
+    AssertionError,
+    ArithmeticError,
+    RecursionError,
+    EOFError,
     struct.error,
     NotImplementedError,
     InvalidEventError,

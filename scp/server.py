@@ -8,8 +8,8 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
 from scp.association import Acceptor
+from scp.fast_association import FastAcceptor
 from scp.house import House
-from scp.reactor import BoundedSocket
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class _Handler(RequestHandler):
         association = make_association(self.ae, self.server.house)
         association._server = self.server
         association.name = "association"
-        association.set_socket(BoundedSocket(association, self.request))
+        association.set_socket(association.wrap(self.request))
         association.acceptor.maximum_length = settings.max_pdu
         association.acceptor.ae_title = settings.ae_title
         association.acceptor.address_info = self.local
@@ -62,4 +62,4 @@ class _Handler(RequestHandler):
 
 def make_association(ae: ApplicationEntity, house: House) -> Acceptor:
     """The kind of association the settings ask for."""
-    return Acceptor(ae, house)
+    return FastAcceptor(ae, house) if house.settings.fast_path else Acceptor(ae, house)
