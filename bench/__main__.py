@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=600, help="ingest: objects of half a megabyte (600)")
     parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
     parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
+    parser.add_argument("--model", default="chest-ct-opacity", help="turnaround: package folder or id of a shipped one")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,12 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         return ingest.measure(options.rounds, ingest.Sizes(options.images, options.small), folder)
     from bench import turnaround
 
-    return turnaround.measure(options.rounds, options.study, folder)
+    return turnaround.measure(options.rounds, options.study, package_of(options.model), folder)
+
+
+def package_of(name: str) -> str:
+    """A folder as absolute path, anything else as it is: the node resolves names of shipped packages."""
+    return str(Path(name).resolve()) if Path(name).exists() else name
 
 
 def report(measured: Iterator[Row], json: bool) -> int:

@@ -16,7 +16,6 @@ from bench.rows import Row, UnmeasurableError, alone
 from tests import peers, serving
 
 STUDY = Path(__file__).resolve().parents[2] / "shared" / "data" / "chest_ct" / "covid_ct_md_normal001"
-MODEL = "chest-ct-opacity"
 QUIET = 1.0  # seconds without an image after which the node calls the study complete: part of "wait"
 LONGEST = 600.0  # seconds
 PARTS = {
@@ -29,10 +28,10 @@ PARTS = {
 }
 
 
-def measure(rounds: int, study: Path | None, folder: Path) -> Iterator[Row]:
+def measure(rounds: int, study: Path | None, package: str, folder: Path) -> Iterator[Row]:
     """One row for the whole and one per part; the first job after a start is apart. Raises UnmeasurableError."""
     files = _files(study or STUDY)
-    samples = _samples(files, rounds + 1, folder)
+    samples = _samples(files, package, rounds + 1, folder)
     yield alone(f"last image of {len(files)} to SR in the PACS, first after start", "s", [samples[0]["total"]])
     warm = samples[1:]
     yield alone(f"last image of {len(files)} to SR in the PACS", "s", [sample["total"] for sample in warm])
@@ -47,8 +46,8 @@ def _files(study: Path) -> list[Path]:
     return files
 
 
-def _samples(files: Sequence[Path], rounds: int, folder: Path) -> list[Mapping[str, float]]:
-    model = {"package": MODEL, "send_to": ["pacs"]}
+def _samples(files: Sequence[Path], package: str, rounds: int, folder: Path) -> list[Mapping[str, float]]:
+    model = {"package": package, "send_to": ["pacs"]}
     with peers.orthanc() as pacs:
         compute = {"workers": 0, "threads": 0}  # as many as the machine suggests
         node = serving.prepare(

@@ -37,9 +37,10 @@ def lungs(hu: npt.NDArray[np.int16], spacing: tuple[float, float, float]) -> Mas
     air = ndimage.binary_opening(air, iterations=1)
     both = _largest(air, 2)
     filled = np.zeros_like(both)
-    for index, mask in enumerate(both):
+    window = ndimage.find_objects(both.any(axis=0).astype(np.uint8))[0]  # the rest of the image needs no closing
+    for index, mask in enumerate(both[:, *window]):
         closed = _closed(mask, VESSEL / spacing[1])
-        filled[index] = closed | _small_holes(closed, HOLE_LARGEST / (spacing[1] * spacing[2]))
+        filled[index][window] = closed | _small_holes(closed, HOLE_LARGEST / (spacing[1] * spacing[2]))
     return filled
 
 
