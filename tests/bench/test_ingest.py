@@ -17,3 +17,11 @@ def test_all_rows_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: obj
     assert [row["peer"] for row in rows if row["name"] == "one association (8 objects)"] == RIVALS
     assert len(rows) == 9
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["version"] != "?" for row in rows)
+
+
+@pytest.mark.peer
+def test_sending_is_measured_beside_dcmtk(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:
+    assert main(["sending", "--json", "--rounds", "2", "--images", "5", "--folder", str(tmp_path)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["peer"] == "DCMTK dcmsend"
+    assert row["ratio"] > 0
