@@ -51,6 +51,8 @@ def _survives(text: str, names: list[str]) -> bool:
 
 def _texts(dataset: Dataset) -> Iterator[str]:
     for element in dataset:
+        if element.keyword == "PerFrameFunctionalGroupsSequence":
+            continue  # ten thousands of items, and no text but ASCII code meanings
         if element.VR == "SQ":
             for item in element.value:
                 yield from _texts(item)

@@ -21,6 +21,7 @@ COMMENT: Final = Code("121106", "DCM", "Comment")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500 row 12
 IMAGE_REGION: Final = Code("111030", "DCM", "Image Region")
 WHOLE_FINDING: Final = Code("WHOLE_FINDING", PRIVATE, "Whole finding, all slices")
+WHOLE_STUDY: Final = Code("WHOLE_STUDY", PRIVATE, "Whole study, all images")
 REASON: Final = Code("REASON", PRIVATE, "Reason for missing analysis")
 FAILED: Final = Code("FAILED", PRIVATE, "Processing failed")
 

@@ -29,7 +29,7 @@ from pydicom.uid import SegmentationStorage
 
 from domain.errors import PermanentError
 from domain.results import Code, Evaluation, Finding, Measurement, Outline, Statement
-from sr_writer.codes import AI_FAMILY, IMAGE_REGION, WHOLE_FINDING, concept
+from sr_writer.codes import AI_FAMILY, IMAGE_REGION, WHOLE_FINDING, WHOLE_STUDY, concept
 from sr_writer.heading import Heading
 from sr_writer.identity import tracking_uid
 from sr_writer.segmentation import parameters
@@ -59,7 +59,7 @@ def planar(finding: Finding, outline: Outline, images: Mapping[str, Dataset], he
     Numbers of the whole finding stand beside them and say so in their Measurement Method: this is the only group that
     common viewers show, and a volume is what the reader looks for.
     """
-    whole = [_measured(m, whole=True) for m in finding.measurements if m.method is None]
+    whole = [_measured(m, WHOLE_FINDING) for m in finding.measurements]
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=ImageRegion(
             graphic_type=GraphicTypeValues.POLYLINE,
@@ -91,8 +91,9 @@ def whole_image(statement: Statement | Finding, image: Dataset | None, heading: 
     The frame around the image (TID 1501 row 10c) is there because viewers derived from Cornerstone3D fail on a group
     without coordinates (OHIF 3.13 blanks its viewport); it says nothing about any part of the image.
     """
+    scope = WHOLE_STUDY if isinstance(statement, Statement) else WHOLE_FINDING
     group = MeasurementsAndQualitativeEvaluations(
-        measurements=[_measured(m) for m in statement.measurements],
+        measurements=[_measured(m, scope) for m in statement.measurements],
         **_said(statement, heading),
     )
     if image is not None:
@@ -124,16 +125,16 @@ def _evaluated(evaluation: Evaluation) -> QualitativeEvaluation:
     return QualitativeEvaluation(name=concept(evaluation.name), value=concept(evaluation.value))
 
 
-def _measured(measurement: Measurement, whole: bool = False) -> hd.sr.Measurement:
+def _measured(measurement: Measurement, scope: Code | None = None) -> hd.sr.Measurement:
+    """TID 300; a number that is true of more than the region beside it says so, unless it has a method of its own."""
     if not isfinite(measurement.value):
         raise PermanentError(f"The measurement {measurement.name.meaning} is not a finite number.")
-    method = WHOLE_FINDING if whole else measurement.method
     return hd.sr.Measurement(
         name=concept(measurement.name),
         value=float(measurement.value),
         unit=concept(measurement.unit),
         derivation=_maybe(measurement.derivation),
-        method=_maybe(method),
+        method=_maybe(measurement.method or scope),
     )
 
 

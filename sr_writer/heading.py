@@ -1,6 +1,5 @@
 """What stands around the content: patient, study, series, equipment and time, derived and never drawn from a clock."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -43,7 +42,7 @@ class Heading:
             "series_number": _BASE_NUMBER + 10 * self.context.slot + NUMBERS[role],
             "sop_instance_uid": self.uid(role),
             "instance_number": 1,
-            "manufacturer": _long(self.algorithm.manufacturer),
+            "manufacturer": short(self.algorithm.manufacturer),
             "specific_character_set": None,
         }
 
@@ -88,10 +87,10 @@ class Heading:
 
     def _ours(self) -> Dataset:
         item = Dataset()
-        item.Manufacturer = _long(self.algorithm.manufacturer)
-        item.ManufacturerModelName = _long(self.algorithm.name)
+        item.Manufacturer = short(self.algorithm.manufacturer)
+        item.ManufacturerModelName = short(self.algorithm.name)
         item.DeviceSerialNumber = self.algorithm.digest[:16] or "0"
-        item.SoftwareVersions = _long(self.algorithm.version)
+        item.SoftwareVersions = short(self.algorithm.version)
         if self.context.institution:
             item.InstitutionName = _long(self.context.institution)
         return item
@@ -164,6 +163,6 @@ def _long(text: str, length: int = 64) -> str:
     return " ".join(text.replace("\\", "/").split())[:length].rstrip()
 
 
-def fit(texts: Sequence[str], length: int = 64) -> list[str]:
-    """Several texts made fit for VR LO; empty ones are left out."""
-    return [short for short in (_long(text, length) for text in texts) if short]
+def short(text: str) -> str:
+    """A name made fit for VR LO, never empty: the attributes that need one are of type 1."""
+    return _long(text) or "unknown"

@@ -1,13 +1,13 @@
 """Structured Reports after TID 1500: device observer, procedure, images, groups, and the answer as a whole in codes and words."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import highdicom as hd
 from highdicom.sr import (
     ContainerContentItem,
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
+    ImageLibraryEntryDescriptors,
     MeasurementReport,
     ObservationContext,
     ObserverContext,
@@ -22,10 +22,14 @@ from sr_writer import codes
 from sr_writer.context import Reference
 from sr_writer.groups import Group, overall
 from sr_writer.heading import Heading
-from sr_writer.source import has_plane, stand_in
+from sr_writer.source import stand_in
 
-_CROSS_SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
-_PROJECTION: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG"})
+
+class _Report(hd.sr.Comprehensive3DSR):
+    """highdicom's, without its copy of patient and study: it fails on SOP Classes it does not know, and ours follows."""
+
+    def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+        """Left to Heading.finish."""
 
 
 def report(
@@ -48,7 +52,7 @@ def report(
     if not images:
         _leave_out_measurements(content)
     content[0].ContentSequence.append(_answer(analysis, heading))
-    dataset = hd.sr.Comprehensive3DSR(
+    dataset = _Report(
         evidence=[*described, *(stand_in(header, study) for header in evidence)],
         content=content[0],
         is_complete=True,
@@ -120,11 +124,10 @@ def _leave_out_measurements(content: MeasurementReport) -> None:
 
 def _describable(image: Dataset) -> bool:
     """Whether TID 1602 can be filled in; older OHIF needs the library, so as many images as possible are in it."""
-    if image.get("Modality") in _CROSS_SECTIONAL:
-        return has_plane(image)
-    if image.get("Modality") in _PROJECTION:
-        return bool(image.get("ImagerPixelSpacing")) and len(image.get("PatientOrientation") or ()) == 2
-    return False
+    try:
+        return len(ImageLibraryEntryDescriptors(image)) > 0
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _precede(dataset: Dataset, predecessors: Sequence[Reference], study_uid: str) -> None:

@@ -15,7 +15,7 @@ from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
 from sr_writer.report import evaluations, report
 from sr_writer.rules import check
-from sr_writer.source import by_uid, first_of, is_image
+from sr_writer.source import by_uid, first_of, is_image, readable
 
 _WORDS: Final = {
     Outcome.POSITIVE: "findings",
@@ -44,6 +44,7 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     holds groups that all have coordinates on an image; see docs/dicom-results.md for the reasons.
     Raises PermanentError when the analysis contradicts the images, or a document breaks a rule.
     """
+    headers = [readable(header) for header in headers]
     heading = Heading(algorithm, context, first_of(analysis, headers))
     made: list[Document] = []
     segments = segmentation.occupied(analysis) if "seg" in context.outputs else {}

@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from domain.errors import PermanentError
 from domain.results import Algorithm, Analysis, Labels, Segment
 from sr_writer.codes import AI_FAMILY, concept
-from sr_writer.heading import Heading, fit
+from sr_writer.heading import Heading, short
 from sr_writer.identity import tracking_uid
 from sr_writer.source import by_uid, has_plane, stand_in
 
@@ -46,12 +46,12 @@ def segmentation(
         pixel_array=_masks(analysis.labels, segments),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_described(n, s, heading) for n, s in segments.items()],
-        manufacturer_model_name=fit([heading.algorithm.name])[0],
-        software_versions=fit([heading.algorithm.version])[0],
+        manufacturer_model_name=short(heading.algorithm.name),
+        software_versions=short(heading.algorithm.version),
         device_serial_number=heading.algorithm.digest[:16] or "0",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_label="AI_SEGMENTS",
-        content_description=fit([heading.algorithm.disclaimer])[0],
+        content_description=short(heading.algorithm.disclaimer),
         omit_empty_frames=True,
         **heading.arguments(ROLE),
     )
@@ -100,7 +100,7 @@ def _masks(labels: Labels, segments: Mapping[int, Segment]) -> npt.NDArray[np.ui
 def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:
     item = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=fit([segment.label])[0],
+        segment_label=short(segment.label),
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -121,10 +121,10 @@ def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.Segmen
 
 def _algorithm(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
     return hd.AlgorithmIdentificationSequence(
-        name=fit([algorithm.name])[0],
+        name=short(algorithm.name),
         family=concept(AI_FAMILY),
-        version=fit([algorithm.version])[0],
-        source=fit([algorithm.manufacturer])[0],
+        version=short(algorithm.version),
+        source=short(algorithm.manufacturer),
         parameters=dict(item.split("=", 1) for item in parameters(algorithm)),
     )
 

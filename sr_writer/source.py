@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Final
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -37,7 +38,33 @@ _GEOMETRY: Final = (
     "DimensionOrganizationSequence", "DimensionIndexSequence", "SamplesPerPixel", "LossyImageCompression",
     "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
+_EQUIPMENT: Final = (
+    "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName",
+    "InstitutionName", "BodyPartExamined", "Laterality",
+)  # fmt: skip
+_OTHERS: Final = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRequestSequence")
 _PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns")
+
+
+def readable(header: Dataset) -> Dataset:
+    """A header reduced to what the writer uses and can read: an attribute with an impossible value counts as absent."""
+    kept = Dataset()
+    for keyword in dict.fromkeys((*_GEOMETRY, *COPIED, *_EQUIPMENT, *_OTHERS)):
+        if keyword not in header:
+            continue
+        try:
+            kept[keyword] = _sound(header[keyword])
+        except (ValueError, TypeError, OverflowError, NotImplementedError):
+            continue
+    return kept
+
+
+def _sound(element: DataElement) -> DataElement:
+    """The element; ValueError if it should be numbers and is not, which pydicom tells nobody until they are used."""
+    if element.VR in ("DS", "IS") and not element.is_empty:
+        for value in element.value if element.VM > 1 else [element.value]:
+            float(value)
+    return element
 
 
 def first_of(analysis: Analysis, headers: Sequence[Dataset]) -> Dataset:
@@ -46,7 +73,7 @@ def first_of(analysis: Analysis, headers: Sequence[Dataset]) -> Dataset:
         raise PermanentError("A result needs the header of at least one object of the study it speaks about.")
     header = next((h for h in headers if h.get("SeriesInstanceUID") == analysis.series_uid), headers[0])
     copy = Dataset()
-    for keyword in (*COPIED, *_EQUIPMENT, "SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRequestSequence"):
+    for keyword in (*COPIED, *_EQUIPMENT, *_OTHERS):
         if keyword in header:
             copy[keyword] = deepcopy(header[keyword])
     for keyword in TYPE_2:
@@ -54,12 +81,6 @@ def first_of(analysis: Analysis, headers: Sequence[Dataset]) -> Dataset:
             setattr(copy, keyword, "")
     copy.decode()  # nested text too, or it would keep its old bytes under a new character set
     return copy
-
-
-_EQUIPMENT: Final = (
-    "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName",
-    "InstitutionName", "BodyPartExamined", "Laterality",
-)  # fmt: skip
 
 
 def stand_in(header: Dataset, study_uid: str) -> Dataset:

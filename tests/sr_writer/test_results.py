@@ -1,10 +1,16 @@
 """What is sent for each kind of answer, and what every object carries."""
 
+import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 
 from domain.errors import PermanentError, Reason
 from domain.jobs import Outcome
@@ -12,7 +18,7 @@ from domain.results import Code, Finding, Measurement
 from sr_writer.codes import REASONS, SUMMARIES
 from sr_writer.context import Reference
 from sr_writer.results import documents
-from tests.ct_series import Series
+from tests.ct_series import Series, part10
 from tests.sr_writer import cases
 from tests.sr_writer.reading import by_role, groups, named, template, tracking, walk
 
@@ -78,6 +84,13 @@ def test_numbers_of_the_whole_finding_say_so_where_only_an_outline_is_drawn() ->
     (method,) = named(numbers["Volume"], "370129005")
     assert method.ConceptCodeSequence[0].CodeMeaning == "Whole finding, all slices"
     assert numbers["Volume"].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "mm3"
+
+
+def test_numbers_about_the_study_say_so_beside_the_frame() -> None:
+    report = by_role(documents(*cases.negative().arguments))["sr"]
+    (number,) = [i for i in groups(report)[1].ContentSequence if i.ValueType == "NUM"]
+    assert named(number, "370129005")[0].ConceptCodeSequence[0].CodeValue == "WHOLE_STUDY"
+    assert float(number.MeasuredValueSequence[0].NumericValue) == 0.0
 
 
 def test_volumes_refer_to_the_segments_of_the_seg_and_share_tracking_with_the_outlines() -> None:
@@ -241,6 +254,22 @@ def test_values_a_library_would_refuse_do_not_stop_an_answer() -> None:
     assert {ds.PatientSex for ds in by_role(documents(*cases.positive(Series(change=odd)).arguments)).values()} == {"UNKNOWN"}
 
 
+def test_impossible_values_and_unknown_classes_of_images_do_not_stop_an_answer() -> None:
+    case = cases.not_analysed()
+    stream = io.BytesIO(
+        part10(Series(slices=1).datasets()[0]).replace(b"1.2.840.10008.5.1.4.1.1.2\x00", b"1.2.840.99999.5.1.4.1.1.2\x00")
+    )
+    header = pydicom.dcmread(stream, stop_before_pixels=True)
+    header[0x00280008] = RawDataElement(Tag(0x00280008), "IS", 2, b"1A", 0, False, True)
+    header[0x00280030] = RawDataElement(Tag(0x00280030), "DS", 4, b"a\\b ", 0, False, True)
+    report = by_role(documents(case.analysis, case.algorithm, [header], case.context))["sr"]
+    assert (
+        named(groups(report)[0], "111030")[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID
+        == header.SOPClassUID
+    )
+    assert header.SOPClassUID.startswith("1.2.840.99999")
+
+
 def test_a_long_model_name_leaves_the_kind_of_use_in_the_series_description() -> None:
     case = cases.positive()
     algorithm = replace(
@@ -283,3 +312,31 @@ def test_images_are_not_changed_by_being_written_about() -> None:
     documents(*case.arguments)
     assert [h.to_json() for h in case.headers] == before
     assert case.analysis.outcome is Outcome.POSITIVE
+
+
+@pytest.mark.data
+def test_real_headers_of_every_kind_get_an_answer_with_their_patient_unchanged(real_images: Path) -> None:
+    case, answered = cases.not_analysed(), 0
+    for path in sorted((real_images / "dicom").rglob("*")):
+        header = read(path)
+        if header is None or not header.get("StudyInstanceUID") or not header.get("SOPInstanceUID"):
+            continue
+        analysis = replace(case.analysis, series_uid=str(header.get("SeriesInstanceUID", "")))
+        context = replace(case.context, study_uid=str(header.StudyInstanceUID))
+        report = by_role(documents(analysis, case.algorithm, [header], context))["sr"]
+        assert (str(report.PatientName), str(report.PatientID)) == (
+            str(header.get("PatientName", "")),
+            str(header.get("PatientID", "")),
+        )
+        answered += 1
+    assert answered > 300
+
+
+def read(path: Path) -> Dataset | None:
+    if not path.is_file():
+        return None
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        return header if header.get("StudyInstanceUID") else None
+    except (InvalidDicomError, EOFError, ValueError, AttributeError, KeyError, TypeError, OSError, NotImplementedError):
+        return None
