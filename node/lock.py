@@ -2,9 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from domain.errors import ConfigurationError
+
+_TRIES: Final = 5  # somebody who only looks (``is_locked``) holds it for a moment
+_PAUSE: Final = 0.05  # seconds
 
 
 class DataLock:
@@ -12,13 +17,12 @@ class DataLock:
 
     def __init__(self, data_dir: Path) -> None:
         self._descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise ConfigurationError(
-                f"node.data_dir: another node is running on {data_dir}; stop it or choose another folder"
-            ) from None
+        for _ in range(_TRIES):
+            if _taken(self._descriptor):
+                return
+            time.sleep(_PAUSE)
+        os.close(self._descriptor)
+        raise ConfigurationError(f"node.data_dir: another node is running on {data_dir}; stop it or choose another folder")
 
     def release(self) -> None:
         """Let another node have it."""
@@ -26,12 +30,20 @@ class DataLock:
 
 
 def is_locked(data_dir: Path) -> bool:
-    """Whether a node is running on this folder."""
+    """Whether a node is running on this folder. Makes no file: the node may run as another user."""
     try:
-        lock = DataLock(data_dir)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    except ConfigurationError:
-        return True
-    lock.release()
-    return False
+    try:
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -68,10 +68,11 @@ def _show(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from node.checks import verify_package
+    from node.commands.progress import gather
     from node.config import find_package, shipped_packages
 
     paths = [find_package(name, Path.cwd()) for name in args.package] or list(shipped_packages().values())
-    results = [result for path in paths for result in verify_package(path, not args.files_only)]
+    results = gather((result for path in paths for result in verify_package(path, not args.files_only)), "verifying")
     if args.json:
         show_json(results)
     else:

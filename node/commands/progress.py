@@ -1,7 +1,7 @@
 """Progress bars on standard error, only when a person watches."""
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,6 +14,17 @@ def bar() -> Progress:
     """A bar with words, counts and time; silent where standard error is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def gather(items: Iterable[T], words: str) -> list[T]:
+    """All items of an iterator that takes its time."""
+    found: list[T] = []
+    with bar() as progress:
+        task = progress.add_task(words, total=None)
+        for item in items:
+            found.append(item)
+            progress.update(task, completed=len(found))
+    return found
 
 
 def steps(items: Collection[T], words: str) -> Iterator[T]:

@@ -35,9 +35,10 @@ def _init(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from node.checks import checks
+    from node.commands.progress import gather
 
     settings = settings_of(args)
-    results = list(checks(settings, not args.no_golden))
+    results = gather(checks(settings, not args.no_golden), "checking")
     if args.json:
         show_json({"settings": _effective(asdict(settings)), "checks": results})
     else:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sqlite3
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,28 @@ def test_the_demonstration_shows_the_main_job_and_may_be_repeated(
     assert {"sr.dcm", "seg.dcm", "audit.jsonl", "node.toml", "node.log"} <= {path.name for path in out.iterdir()}
     events = [json.loads(line)["event"] for line in (out / "audit.jsonl").read_text().splitlines()]
     assert events.count("stored") == 8 and events[-1] == "sent"
+
+
+def test_a_demonstration_without_its_sample_says_what_to_do(
+    tmp_path: Path, package: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.demo.SAMPLE", tmp_path / "absent.zip")
+    assert main(["demo", "--model", str(package), "--out", str(tmp_path / "demo")]) == 1
+    assert "name a folder: ancilla demo STUDY_DIR" in capsys.readouterr().err
+
+
+def test_the_demonstration_takes_its_sample_from_an_archive(
+    tmp_path: Path, package: Path, study_dir: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "sample.zip", "w") as archive:
+        for file in study_dir.iterdir():
+            archive.write(file, f"any/{file.name}")
+    monkeypatch.setattr("node.demo.SAMPLE", tmp_path / "sample.zip")
+    code = main(["demo", "--model", str(package), "--out", str(tmp_path / "demo")])
+    assert {"sr.dcm", "seg.dcm"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    pictured = (tmp_path / "demo" / "overlay.png").is_file()
+    assert code == (0 if pictured else 1)
+    assert ("the sample study gave no overlay" in capsys.readouterr().err) is not pictured
 
 
 def test_the_demonstration_leaves_other_peoples_folders_alone(tmp_path: Path, study_dir: Path, capsys: Capture) -> None:

@@ -76,8 +76,18 @@ def test_a_killed_process_gives_the_lock_back(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_not_locked(tmp_path: Path) -> None:
+def test_looking_at_a_folder_makes_no_file_in_it(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "nowhere")
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_who_looks_for_a_moment_does_not_stop_a_node_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looker = DataLock(tmp_path)
+    monkeypatch.setattr("node.lock.time.sleep", lambda _: looker.release())
+    DataLock(tmp_path).release()
 
 
 def test_systemd_hears_that_the_node_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
