@@ -64,6 +64,7 @@ def insert_job(
     destinations: tuple[str, ...] = (),
     destination: str = "",
     parent_id: int | None = None,
+    missing: tuple[str, ...] = (),
 ) -> int:
     """Queue a new job, with its audit row; returns its id."""
     values = {
@@ -86,6 +87,7 @@ def insert_job(
         "reason": "",
         "summary": "",
         "timings": "{}",
+        "missing": as_json(list(missing)),
     }
     job_id = int(tx.connection.execute(insert(jobs).values(values).returning(jobs.c.job_id)).scalar_one())
     details = {"destination": destination, "input": input_digest, "kind": kind.value, "model": model_id, "revision": revision}

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from db.audit_rows import Transaction, actor_of, as_json
 from db.database import Database
+from db.habits import opened_again
 from db.rows import stranger_of
 from db.schema import instances, pack_ends, strangers
 from db.sql import Sql
@@ -171,6 +172,7 @@ def _touch(tx: Transaction, instance: Instance, receipt: Receipt, quiet: int, ma
                 return int(values["revision"])
             state, deadline = move_study(state, StudyMove.REOPEN), tx.now + max_wait
             values["revision"] += 1
+            opened_again(tx, study_uid, int(values["revision"]) - 1)
             tx.audit(Event.REOPENED, "node", {"revision": values["revision"]}, study_uid)
         _TOUCH_STUDY.run(tx.hot, {**values, "state": state, "deadline": deadline})
     _NEW_EVIDENCE.run(tx.hot, {**values, "association_id": instance.association_id, "details": _IS_OPEN})

@@ -67,6 +67,7 @@ def job_of(row: Row[Any]) -> Job:
         outcome=None if row.outcome is None else Outcome(row.outcome),
         summary=row.summary,
         timings=json.loads(row.timings),
+        missing=tuple(json.loads(row.missing)),
     )
 
 

@@ -75,6 +75,39 @@ evidence = Table(  # what is known about whether a revision of a study is comple
     Index("evidence_subject", "kind", "subject"),
 )
 
+statements = Table(  # what others say belongs to a study; ``study_uid`` is empty where they named none that is known
+    "statements",
+    metadata,
+    Column("statement_id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("study_uid", String, nullable=False),
+    Column("calling_ae", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("final", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("statements_subject", "source", "subject", "study_uid", unique=True),
+    Index("statements_study", "study_uid"),
+    Index("statements_at", "at"),
+)
+
+members = Table(  # the instances a statement lists: nothing but the key, so thousands of them stay small
+    "members",
+    metadata,
+    Column("statement_id", Integer, primary_key=True),
+    Column("sop_instance_uid", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+habits = Table(  # one row per calling AE title: how long it pauses within a study
+    "habits",
+    metadata,
+    Column("calling_ae", String, primary_key=True),
+    Column("studies", Integer, nullable=False),
+    Column("pauses", Text, nullable=False),
+    Column("hasty", Integer, nullable=False),
+)
+
 strangers = Table(
     "strangers",
     metadata,
@@ -114,6 +147,7 @@ jobs = Table(
     Column("outcome", String),
     Column("summary", Text, nullable=False, server_default=""),
     Column("timings", Text, nullable=False, server_default="{}"),
+    Column("missing", Text, nullable=False, server_default="[]"),
     Index("jobs_queue", "state", "kind", "run_at"),
     Index("jobs_study", "study_uid"),
     Index("jobs_parent", "parent_id"),

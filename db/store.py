@@ -1,11 +1,14 @@
 """The one public face of what survives a power cut: every method is one transaction that carries its own audit rows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
 from db.audit import Record
 from db.database import Database
+from db.evidence import Testimony
+from db.habits import Habits
 from db.jobs import Jobs, requeue
 from db.receiving import Receiving, close_association
 from db.schema import associations, jobs, studies
@@ -22,7 +25,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Studies, Jobs, Record):
+class Store(Receiving, Testimony, Habits, Studies, Jobs, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).
@@ -31,14 +34,16 @@ class Store(Receiving, Studies, Jobs, Record):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recover(self, quiet_seconds: float = 0.0) -> Recovery:
-        """At start-up, before the receiver and the runner: nobody holds an association or a job of the last run any more.
+    def recover(self, quiet_seconds: float = 0.0, elsewhere: Collection[str] = ()) -> Recovery:
+        """At start-up, before the receiver and the runner: nobody holds an association or a job of the last run any more,
+        except the associations ``elsewhere``, which another process holds just now.
 
         Studies that were receiving stay open for ``quiet_seconds``: the sender may come back.
         """
         with self._database.write() as tx:
             quiet_at = tx.now + seconds(quiet_seconds)
-            found = tx.connection.execute(select(associations).where(associations.c.closed_at.is_(None))).all()
+            all_open = tx.connection.execute(select(associations).where(associations.c.closed_at.is_(None)))
+            found = [row for row in all_open if row.association_id not in elsewhere]
             for row in found:
                 close_association(tx, row.association_id, "lost", "node", seconds(quiet_seconds))
             early = (studies.c.state == StudyState.RECEIVING, studies.c.quiet_at < quiet_at)

@@ -4,15 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, or_, select, update
 
-from db.audit_rows import Transaction
+from db.audit_rows import Transaction, as_json
 from db.database import Database
+from db.evidence import HOLDS, blocked, callers, listed_complete, strongest
+from db.habits import SETTLED, learn
 from db.job_moves import insert_job, move_job
 from db.receiving import move_study
 from db.rows import evidence_of, instance_of, job_of, study_of
 from db.schema import associations, evidence, instances, jobs, studies
+from db.times import seconds
 from domain.audit import Event
+from domain.completeness import Hold
 from domain.instances import Instance
 from domain.jobs import JobKind, NewJob
 from domain.moves import JobMove, JobState, StudyMove, StudyState
@@ -25,16 +29,24 @@ class Studies:
     _database: Database
 
     def due(self) -> list[Study]:
-        """Receiving studies that are quiet with no association open that sent to them, or past their deadline."""
+        """Receiving studies of which all that others listed is here; or that are quiet, with no association open that sent to
+        them and nothing listed missing; or that are past their deadline."""
         with self._database.read() as connection:
             found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
             return [study_of(row) for row in found]
 
-    def settle(self, study_uid: str, revision: int, new_jobs: Sequence[NewJob], seen: int | None = None) -> bool:
+    def settle(
+        self,
+        study_uid: str,
+        revision: int,
+        new_jobs: Sequence[NewJob],
+        seen: int | None = None,
+        missing: Sequence[str] = (),
+    ) -> bool:
         """Close a due study and queue its jobs. False: something arrived meanwhile, look again.
 
-        ``seen`` is the number of winning instances the caller judged by. Queued infer jobs of older revisions are
-        cancelled; a job whose input and package are the same as last time is left out.
+        ``seen`` is the number of winning instances the caller judged by, ``missing`` what it knows to be missing, in sentences.
+        Queued infer jobs of older revisions are cancelled; a job whose input and package are the same as last time is left out.
         """
         with self._database.write() as tx:
             due = and_(studies.c.study_uid == study_uid, studies.c.revision == revision, _is_due(tx.now))
@@ -43,13 +55,31 @@ class Studies:
                 return False
             state = move_study(row.state, StudyMove.SETTLE)
             tx.connection.execute(update(studies).where(studies.c.study_uid == study_uid).values(state=state))
+            by = _why(tx.connection, row, tx.now)
             details = {"instances": row.instances, "models": [job.model_id for job in new_jobs], "revision": revision}
-            tx.audit(Event.SETTLED, "node", {**details, "by": _why(row, tx.now)}, study_uid)
+            tx.audit(Event.SETTLED, "node", {**details, "by": by} | ({"missing": list(missing)} if missing else {}), study_uid)
+            _close(tx, study_uid, revision, by, missing)
             _supersede(tx, study_uid, revision)
             for job in new_jobs:
                 _queue(tx, study_uid, revision, job)
             if not new_jobs:
                 tx.audit(Event.UNMATCHED, "node", {"revision": revision}, study_uid)
+        return True
+
+    def hold(self, study_uid: str, revision: int, why: Sequence[Hold], wait_seconds: float) -> bool:
+        """A quiet study lacks something: look again in ``wait_seconds``, or at the deadline. False: something arrived meanwhile.
+
+        The reasons replace those of before; a change of them is one audit row.
+        """
+        with self._database.write() as tx:
+            due = and_(studies.c.study_uid == study_uid, studies.c.revision == revision, _is_due(tx.now))
+            row = tx.connection.execute(select(studies).where(due)).one_or_none()
+            if row is None:
+                return False
+            until = min(tx.now + seconds(wait_seconds), row.deadline)
+            tx.connection.execute(update(studies).where(studies.c.study_uid == study_uid).values(quiet_at=until))
+            if _write_holds(tx, study_uid, revision, why):
+                tx.audit(Event.HELD, "node", {"reasons": [hold.words for hold in why], "revision": revision}, study_uid)
         return True
 
     def studies(self, limit: int = 100, state: StudyState | None = None) -> list[Study]:
@@ -101,12 +131,41 @@ def _is_due(now: int) -> ColumnElement[bool]:
         evidence.c.study_uid == studies.c.study_uid,
         evidence.c.revision == studies.c.revision,
     )
-    quiet = and_(studies.c.quiet_at <= now, ~sending)
-    return and_(studies.c.state == StudyState.RECEIVING, or_(quiet, studies.c.deadline <= now))
+    quiet = and_(studies.c.quiet_at <= now, ~sending, ~blocked())
+    return and_(studies.c.state == StudyState.RECEIVING, or_(quiet, studies.c.deadline <= now, listed_complete()))
 
 
-def _why(row: Any, now: int) -> str:
+def _why(connection: Connection, row: Any, now: int) -> str:
+    """By what a due study is complete: the source whose list it fulfils, "quiet" or "deadline"."""
+    this = select(studies.c.study_uid).where(studies.c.study_uid == row.study_uid)
+    if connection.execute(this.where(listed_complete())).first():
+        return strongest(connection, row.study_uid)
     return "deadline" if row.deadline <= now else "quiet"
+
+
+def _close(tx: Transaction, study_uid: str, revision: int, by: str, missing: Sequence[str]) -> None:
+    """Keep why this revision was complete, and learn from it."""
+    if by != "deadline":
+        _write_holds(tx, study_uid, revision, ())
+    details = {"callers": callers(tx.connection, study_uid, by)} | ({"missing": list(missing)} if missing else {})
+    values = {"study_uid": study_uid, "revision": revision, "kind": SETTLED, "subject": by, "at": tx.now}
+    tx.connection.execute(insert(evidence).values(details=as_json(details), **values))
+    learn(tx, study_uid, revision)
+
+
+def _write_holds(tx: Transaction, study_uid: str, revision: int, why: Sequence[Hold]) -> bool:
+    """Replace the reasons for waiting; whether they are others than before."""
+    mine = and_(evidence.c.study_uid == study_uid, evidence.c.revision == revision, evidence.c.kind.in_(HOLDS))
+    before = {(row.kind, row.subject, row.details) for row in tx.connection.execute(select(evidence).where(mine))}
+    after = {(hold.kind.value, hold.subject, as_json({"words": hold.words})) for hold in why}
+    if before == after:
+        return False
+    tx.connection.execute(delete(evidence).where(mine))
+    about = {"study_uid": study_uid, "revision": revision, "at": tx.now}
+    rows = [{**about, "kind": kind, "subject": subject, "details": words} for kind, subject, words in sorted(after)]
+    if rows:
+        tx.connection.execute(insert(evidence), rows)
+    return True
 
 
 def _winners(study_uid: str, revision: int | None, series_uids: Sequence[str] | None) -> ColumnElement[bool]:
@@ -144,6 +203,7 @@ def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
         series_uids=job.series_uids,
         input_digest=digest,
         destinations=job.destinations,
+        missing=job.missing,
     )
 
 

@@ -33,6 +33,9 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     REVIVED = "revived"
     SENT = "sent"
+    TESTIFIED = "testified"  # somebody said what belongs to a study (MPPS, availability)
+    COMMITMENT = "commitment"  # a storage commitment request, and how much of it is durable
+    HELD = "held"  # quiet, but something is known to be missing: waited for until the deadline
 
 
 @dataclass(frozen=True, slots=True)

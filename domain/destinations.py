@@ -16,6 +16,7 @@ class Destination:
     path: str = ""  # of a folder
     outputs: tuple[str, ...] = ("sr", "seg")
     timeout_seconds: float = 30.0
+    count: bool = False  # ask by C-FIND how many images of a study it has, before the study counts as complete
 
 
 @dataclass(frozen=True, slots=True)

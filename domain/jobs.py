@@ -33,6 +33,7 @@ class NewJob:
     package_digest: str
     series_uids: tuple[str, ...]
     destinations: tuple[str, ...]  # destination names; the deliveries that follow
+    missing: tuple[str, ...] = ()  # sentences: what is known to be missing, for the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Job:
     outcome: Outcome | None = None  # infer jobs, once answered
     summary: str = ""
     timings: Mapping[str, float] = field(default_factory=dict, hash=False)
+    missing: tuple[str, ...] = ()  # what was known to be missing when the study settled, as sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Order:
     slot: int = 0  # position of the package in the configuration
     precision: str = "auto"
     threads: int = 0
+    missing: tuple[str, ...] = ()  # sentences that go into the report as limits of the analysis
 
 
 @dataclass(frozen=True, slots=True)
