@@ -4,6 +4,7 @@ import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from db.audit import verify
@@ -62,9 +63,10 @@ def test_the_same_image_from_two_associations_at_once_is_stored_once(store: Stor
     assert len(store.instances("1.2.3")) == 50
 
 
-def _claim_all(path: Path, results: "multiprocessing.Queue[list[int]]") -> None:
+def _claim_all(path: Path, results: "multiprocessing.Queue[list[int]]", together: Barrier) -> None:
     store = open_store(path, _now)
     mine = []
+    together.wait(60)
     while (job := store.claim(JobKind.INFER, "w", 600)) is not None:
         mine.append(job.job_id)
     store.close()
@@ -76,7 +78,8 @@ def test_two_processes_never_claim_the_same_job(tmp_path: Path, store: Store, cl
         settled(store, clock, model(study=f"8.{number}"), study=f"8.{number}", number=number)
     spawn = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[list[int]] = spawn.Queue()
-    processes = [spawn.Process(target=_claim_all, args=(tmp_path / "ancilla.db", results)) for _ in range(2)]
+    arguments = (tmp_path / "ancilla.db", results, spawn.Barrier(2))
+    processes = [spawn.Process(target=_claim_all, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
     claimed = [job_id for _ in processes for job_id in results.get(timeout=60)]

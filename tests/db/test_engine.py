@@ -134,6 +134,18 @@ def test_a_database_held_by_another_program_is_a_transient_error_and_no_damage(
     store.close()
 
 
+def test_a_transaction_that_has_only_read_keeps_other_writers_out_already(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_BUSY_MS", 20)
+    store, other = new_store(tmp_path, clock), new_store(tmp_path, clock)
+    with store._database.write(), pytest.raises(TransientError):
+        other.received(instance(), 30, 600)
+    assert other.received(instance(), 30, 600) is Receipt.STORED
+    store.close()
+    other.close()
+
+
 def test_a_full_disk_is_told_apart_and_undoes_the_whole_change(tmp_path: Path, clock: Clock) -> None:
     store = new_store(tmp_path, clock)
     with store._database.write(False) as tx:

@@ -67,6 +67,17 @@ def test_a_flipped_bit_behind_the_index_makes_its_record_torn_and_nothing_behind
         ]
 
 
+@pytest.mark.parametrize("from_end", [1, 4, 5, 8])
+def test_one_changed_bit_of_the_pixels_is_enough_not_to_believe_the_record(tmp_path: Path, from_end: int) -> None:
+    pack, places = written(tmp_path, [b"good", b"badblock"])
+    data = bytearray(pack.read_bytes())
+    data[-from_end] ^= 1
+    pack.write_bytes(data)
+    recovered, [torn] = found(Spool(tmp_path))
+    assert [each.place for each in recovered] == places[:1]
+    assert torn.words == "the data set is damaged"
+
+
 def test_a_recovered_record_says_all_that_the_index_needs(tmp_path: Path) -> None:
     clock = Clock()
     spool = Spool(tmp_path, clock=clock)
