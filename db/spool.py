@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,15 +87,18 @@ class Spool:
                 self._maps.popitem(last=False)  # views that are still in use keep their own map alive
         return memoryview(mapped)[place.offset : place.offset + place.length]
 
-    def recover(self, indexed: Mapping[str, int]) -> Iterator[Recovered | Torn]:
+    def recover(self, indexed: Mapping[str, int], elsewhere: Collection[str] = ()) -> Iterator[Recovered | Torn]:
         """Walk what lies behind the last indexed byte of each pack. Only before the first writer begins.
 
-        ``indexed`` gives, for each pack, the end of its last indexed record (``Store.indexed``).
+        ``indexed`` gives, for each pack, the end of its last indexed record (``Store.indexed``). Packs of the associations
+        ``elsewhere`` are left alone: another process writes them just now, and what looks torn is only unfinished.
         """
         found = sorted(path.relative_to(self._root).as_posix() for path in self._root.glob("??/*/*.pack"))
         for name in sorted(indexed.keys() - set(found)):
             yield Torn(name, 0, indexed[name], "the pack is missing")
         for name in found:
+            if name.rpartition("/")[2].partition(".")[0] in elsewhere:
+                continue
             start = indexed.get(name, 0)
             try:
                 yield from self._recover_pack(name, start)

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from db.engine import open_store
 from db.spool import Recovered, Spool
 from domain.audit import Event
-from domain.errors import ConfigurationError
+from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
 from node.config import Settings, load
@@ -31,6 +31,7 @@ from node.receiving import receiver_for
 from node.runner import Runner
 from node.settler import Settler
 from node.tasks import perform, ready
+from node.visitors import Visitors
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
 
@@ -46,6 +47,7 @@ class Node:
         data_dir = settings.node.data_dir
         data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._lock = DataLock(data_dir)
+        self._visitors = Visitors(data_dir)
         self.store = open_store(settings.node.database, clock)
         self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
         self.store.note(Event.NODE_STARTED, "node", {"models": {model.package_id: model.digest for model in self._models}})
@@ -76,6 +78,13 @@ class Node:
     def wake(self) -> None:
         """Let the loop look around now."""
         self._wake()
+
+    def reap(self) -> None:
+        """Close the associations of ``ancilla send`` processes that died; what fails is tried again on the next call."""
+        try:
+            self._visitors.reap(lambda found: self.store.closed(found, "lost", self.settings.study.quiet_seconds))
+        except (AncillaError, OSError) as error:
+            warn("trouble", error=type(error).__name__, at="visitors")
 
     def stop(self) -> None:
         """No new images, running work ends or is queued again, everything is closed."""
@@ -119,8 +128,13 @@ class Node:
     def _recover(self) -> None:
         """Packs know more than the store after a power cut: what lies behind the last indexed byte is indexed now."""
         study = self.settings.study
-        self.store.recover(study.quiet_seconds)
-        for found in self._spool.recover(self.store.indexed()):
+        with self._visitors.still() as elsewhere:
+            self.store.recover(study.quiet_seconds, elsewhere)
+            self._recover_packs(elsewhere)
+
+    def _recover_packs(self, elsewhere: frozenset[str]) -> None:
+        study = self.settings.study
+        for found in self._spool.recover(self.store.indexed(), elsewhere):
             if isinstance(found, Recovered):
                 self.store.received(found.instance, study.quiet_seconds, study.max_wait_seconds)
                 self.store.note(Event.RECOVERED, "node", {"pack": found.instance.place.pack})
@@ -148,6 +162,7 @@ def serve(settings: Settings, clock: Callable[[], datetime]) -> None:
         loop.start()
         while loop.is_alive():
             loop.join(0.5)
+            node.reap()
             if again.is_set():
                 again.clear()
                 node.reload()

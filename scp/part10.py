@@ -15,6 +15,7 @@ LONG_VRS: Final = frozenset(
 
 _VERSION: Final = struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\x00\x01"
 _HEAD: Final = 132
+META_LIMIT: Final = 1 << 20  # bytes of a File Meta Information that is looked at; honest ones need a few hundred
 
 
 def meta_bytes(header: Header, calling_ae: str) -> bytes:
@@ -71,3 +72,44 @@ def _element(view: memoryview, at: int) -> tuple[int, int, int]:
         raise UnnameableError("File Meta Information is cut off")
     (length,) = struct.unpack_from("<L", view, at + 8)
     return element, at + 12, length
+
+
+class MetaReader:
+    """Takes the front of a PS3.10 file off while it arrives in fragments of any size."""
+
+    def __init__(self) -> None:
+        self.syntax = self.sop_class = ""
+        self._held = bytearray()
+        self._at = _HEAD
+
+    def feed(self, fragment: bytes | memoryview) -> memoryview | None:
+        """The first bytes of the data set once File Meta Information has ended, before that None.
+
+        Raises UnnameableError as ``split`` does, and when it has not ended after 1 MiB.
+        """
+        self._held += fragment
+        if len(self._held) >= _HEAD and self._held[128:_HEAD] != b"DICM":
+            raise UnnameableError("not a DICOM file (no DICM prefix)")
+        while len(self._held) >= self._at + 12:
+            if self._held[self._at : self._at + 2] != b"\x02\x00":
+                return self.end()
+            if not self._step():
+                break
+        if len(self._held) > META_LIMIT:
+            raise UnnameableError("File Meta Information is longer than 1 MiB")
+        return None
+
+    def end(self) -> memoryview:
+        """The file has ended: the data set, which may be empty. Raises UnnameableError."""
+        self.syntax, data_set = split(memoryview(self._held))
+        return data_set
+
+    def _step(self) -> bool:
+        """Over one element; False while it is not complete."""
+        element, value_at, length = _element(memoryview(self._held), self._at)
+        if len(self._held) < value_at + length:
+            return False
+        if element == 0x0002:
+            self.sop_class = self._held[value_at : value_at + length].decode("ascii", "replace").strip("\0 ")
+        self._at = value_at + length
+        return True

@@ -18,6 +18,8 @@ class Status(IntEnum):
     OUT_OF_RESOURCES = 0xA700
     MISMATCH = 0xA900  # Data Set does not match SOP Class
     CANNOT_UNDERSTAND = 0xC000
+    TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122  # STOW-RS (PS3.18 table I.2-2)
+    OTHER_STUDY = 0xC409  # STOW-RS: not of the study in the URL; of the Cxxx range, as other servers answer it
 
 
 @dataclass(frozen=True, slots=True)
