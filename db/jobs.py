@@ -148,12 +148,12 @@ class Jobs:
             return [artifact_of(row) for row in connection.execute(query)]
 
     def predecessors(self, job: Job) -> list[Artifact]:
-        """The artifacts of the newest done job of the same study and model with a lower revision that has any."""
+        """The artifacts of the newest answer (of any outcome) of the same study and model with a lower revision."""
         before = and_(
             jobs.c.study_uid == job.study_uid,
             jobs.c.model_id == job.model_id,
             jobs.c.kind == JobKind.INFER,
-            jobs.c.state == JobState.DONE,
+            jobs.c.state.in_((JobState.DONE, JobState.DECLINED, JobState.FAILED)),
             jobs.c.revision < job.revision,
             exists().where(artifacts.c.job_id == jobs.c.job_id),
         )

@@ -206,14 +206,14 @@ def test_infer_and_deliver_jobs_end_in_their_own_way_only(store: Store, clock: C
         store.finish(claimed(store, JobKind.DELIVER), answer())
 
 
-def test_predecessors_are_the_results_of_the_newest_done_revision_before(store: Store, clock: Clock) -> None:
+def test_predecessors_are_the_newest_answer_before_whatever_it_said(store: Store, clock: Clock) -> None:
     for number, outcome in ((1, Outcome.POSITIVE), (2, Outcome.NEGATIVE), (3, Outcome.FAILED)):
         settled(store, clock, model(), number=number)
         store.finish(claimed(store), answer(outcome, name=f"sr{number}"))
     settled(store, clock, model(), number=4)
     job = claimed(store)
     assert job.revision == 4
-    assert [each.role for each in store.predecessors(job)] == ["sr2"]
+    assert [each.role for each in store.predecessors(job)] == ["sr3"]
     first = next(each for each in store.jobs(kind=JobKind.INFER) if each.revision == 1)
     assert store.predecessors(first) == []
 
