@@ -6,6 +6,7 @@ sequences of undefined length on a stack of its own, and stops as soon as everyt
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from domain.errors import UnnameableError
@@ -25,7 +26,44 @@ UNDEFINED: Final = 0xFFFFFFFF
 LONGEST_VALUE: Final = 1024  # of a wanted element; UI has 64 characters at most (PS3.5 6.2)
 TOO_LONG: Final = b"?"  # stands for a longer one: not a UID, so it is refused as such
 
+# With a length of 16 bits (PS3.5 7.1.2); empty: Implicit VR.
+SHORT_VRS: Final = frozenset(
+    (
+        b"",
+        b"AE",
+        b"AS",
+        b"AT",
+        b"CS",
+        b"DA",
+        b"DS",
+        b"DT",
+        b"FD",
+        b"FL",
+        b"IS",
+        b"LO",
+        b"LT",
+        b"PN",
+        b"SH",
+        b"SL",
+        b"SS",
+        b"ST",
+        b"TM",
+        b"UI",
+        b"UL",
+        b"US",
+    )
+)
+
 Bytes = bytes | bytearray | memoryview
+
+
+Unpack = Callable[[Bytes, int], tuple[int, int, bytes, int]]
+_UNPACK: Final[dict[tuple[bool, str], Unpack]] = {
+    (explicit, order): struct.Struct(f"{order}HH{'2sH' if explicit else '0sL'}").unpack_from  # type: ignore[misc]
+    for explicit in (True, False)
+    for order in "<>"
+}
+_LENGTH: Final = {order: struct.Struct(f"{order}L").unpack_from for order in "<>"}
 
 
 class Frame(NamedTuple):
@@ -63,6 +101,8 @@ class Walk:
         if not self._checked_vr and len(data) >= 6:
             self._check_vr(data)
         while not self.done:
+            if len(self._stack) == 1:
+                self._skim(data)
             element = self._read(data)
             if element is None:
                 return False
@@ -78,6 +118,25 @@ class Walk:
         explicit = all(0x41 <= letter <= 0x5A for letter in data[4:6])
         self._stack[0] = self._stack[0]._replace(explicit=explicit)
         self._checked_vr = True
+
+    def _skim(self, data: Bytes) -> None:
+        """Pass over plain top-level elements quickly; whatever is wanted or unusual is left to the careful steps below."""
+        frame, at, end = self._stack[0], self._at, len(data) - 12
+        unpack = _UNPACK[frame.explicit, frame.order]
+        long_length = _LENGTH[frame.order]
+        while at <= end:
+            group, number, vr, length = unpack(data, at)
+            tag = group << 16 | number
+            if tag >= STUDY or tag in WANTED:
+                break
+            if vr in LONG_VRS:
+                length = long_length(data, at + 8)[0] + 4
+            elif vr not in SHORT_VRS:
+                break
+            if length >= UNDEFINED:
+                break
+            at += 8 + length
+        self._at = at
 
     def _read(self, data: Bytes) -> Element | None:
         frame, at = self._stack[-1], self._at

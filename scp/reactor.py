@@ -5,6 +5,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -25,6 +26,8 @@ MALFORMED: Final = (  # what pynetdicom and pydicom raise for bytes that are not
     struct.error,
     NotImplementedError,
     InvalidEventError,
+    BytesLengthException,
+    InvalidDicomError,
 )
 NEGOTIATION_LIMIT: Final = 1 << 20  # bytes of any PDU but P-DATA-TF; 128 contexts with 60 transfer syntaxes need half of it
 LINGER_SECONDS: Final = 1.0
