@@ -54,6 +54,8 @@ class Deposit:
         """The data set is complete: commit it. The reply may be sent as soon as this returns."""
         if self._reply is None and (error := attempt(self._commit)):
             self._refuse(error)
+        if self._reply:  # only now: a sender that vanishes before the end was answered nothing
+            self._by.refused(self._reply)
         return self._reply or Reply()
 
     def discard(self) -> None:
@@ -93,4 +95,3 @@ class Deposit:
         self.discard()
         self._head.held = bytearray()
         self._reply = reply_to(error) or _FAULT
-        self._by.refused(self._reply)

@@ -59,7 +59,7 @@ Bytes = bytes | bytearray | memoryview
 
 Unpack = Callable[[Bytes, int], tuple[int, int, bytes, int]]
 _UNPACK: Final[dict[tuple[bool, str], Unpack]] = {
-    (explicit, order): struct.Struct(f"{order}HH{'2sH' if explicit else '0sL'}").unpack_from  # type: ignore[misc]
+    (explicit, order): struct.Struct(f"{order}HH{'2sH' if explicit else '0sL'}").unpack_from
     for explicit in (True, False)
     for order in "<>"
 }

@@ -18,7 +18,7 @@ class Stored:
     data_set: bytes
 
 
-@dataclass
+@dataclass(repr=False)
 class RecordingIntake:
     """``calls`` are in the order they came, as (name, ...). ``failures``: raised by calls of that name."""
 
