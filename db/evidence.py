@@ -209,7 +209,8 @@ def _find(tx: Transaction, source: Source, subject: str) -> Sequence[Any]:
 
 
 def _is(row: Any) -> ColumnElement[bool]:
-    return statements.c.statement_id == row.statement_id
+    same: ColumnElement[bool] = statements.c.statement_id == row.statement_id
+    return same
 
 
 def _drop(tx: Transaction, row: Any) -> None:

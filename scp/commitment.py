@@ -3,18 +3,16 @@
 from pydicom.dataset import Dataset
 
 from domain.evidence import Commitment, Evidence, Member, Source
+from scp.references import distinct, items, references, uid
 
 ALL_DURABLE, SOME_MISSING = 1, 2  # Event Type IDs of the report, PS3.4 table J.3-2
 NO_SUCH_OBJECT = 0x0112
 
 
 def requested(action: Dataset) -> Evidence | None:
-    """Evidence from an N-ACTION (Action Type 1), or None without Transaction UID or references."""
-    transaction = str(action.get("TransactionUID", ""))
-    members = tuple(
-        Member(str(item.get("ReferencedSOPClassUID", "")), str(item.get("ReferencedSOPInstanceUID", "")))
-        for item in action.get("ReferencedSOPSequence") or []
-    )
+    """Evidence from an N-ACTION (Action Type 1), or None without Transaction UID or references. Raises TooManyError."""
+    transaction = uid(action, "TransactionUID")
+    members = distinct(references(items(action, "ReferencedSOPSequence")))
     if not transaction or not members:
         return None
     return Evidence(Source.COMMITMENT, transaction, "", final=True, members=members)

@@ -4,82 +4,113 @@ Every answer follows what the witness made of the statement: nothing is acknowle
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_SET
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     InstanceAvailabilityNotification,
     ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
 )
 
-from domain.evidence import Commitment, Evidence, Witness
-from domain.instances import Caller
+from domain.evidence import Evidence, Witness
 from scp import availability, commitment, mpps
+from scp.boundary import attempt
+from scp.header import usable_uid
+from scp.references import TooManyError
+from scp.reports import Reports
 
 SUCCESS, INVALID_ARGUMENT, DUPLICATE, NO_SUCH_INSTANCE = 0x0000, 0x0115, 0x0111, 0x0112
-PROCESSING_FAILURE, NO_SUCH_CLASS, NO_SUCH_ACTION = 0x0110, 0x0118, 0x0123
+PROCESSING_FAILURE, NO_SUCH_ACTION, LIMIT = 0x0110, 0x0123, 0x0213
 
-Reporter = Callable[[Caller, Any, Commitment], None]  # (who asked, their association, what to report)
-CallerOf = Callable[[Any], Caller]
-
-
-def contexts() -> list[PresentationContext]:
-    """The presentation contexts to support beside storage and verification."""
-    return [
-        build_context(uid)
-        for uid in (ModalityPerformedProcedureStep, InstanceAvailabilityNotification, StorageCommitmentPushModel)
-    ]
+# What each service is asked for; anything else on its presentation context is not understood (PS3.7 8.1).
+_REQUESTS: Final[dict[str, tuple[type, ...]]] = {
+    str(ModalityPerformedProcedureStep): (N_CREATE, N_SET),
+    str(InstanceAvailabilityNotification): (N_CREATE,),
+    str(StorageCommitmentPushModel): (N_ACTION,),
+}
+Answer = tuple[int, Dataset | None]
 
 
-def handlers(witness: Witness, caller_of: CallerOf, report: Reporter) -> list[tuple[Any, Callable[[Any], Any]]]:
-    """pynetdicom event handlers. ``report`` must return at once and send the N-EVENT-REPORT afterwards."""
-    bound = _Evidence(witness, caller_of, report)
-    return [(evt.EVT_N_CREATE, bound.on_create), (evt.EVT_N_SET, bound.on_set), (evt.EVT_N_ACTION, bound.on_action)]
+class Services:
+    """What every association of a receiver needs for them."""
 
+    def __init__(self, witness: Witness, reports: Reports) -> None:
+        self.reports = reports
+        self._witness = witness
+        self.handlers: dict[Any, Any] = {
+            evt.EVT_N_CREATE: (self._on_create, None),
+            evt.EVT_N_SET: (self._on_set, None),
+            evt.EVT_N_ACTION: (self._on_action, None),
+        }
 
-class _Evidence:
-    def __init__(self, witness: Witness, caller_of: CallerOf, report: Reporter) -> None:
-        self._witness, self._caller_of, self._report = witness, caller_of, report
+    @property
+    def sop_classes(self) -> frozenset[str]:
+        """The presentation contexts to accept beside storage and verification."""
+        return frozenset(_REQUESTS)
 
-    def on_create(self, event: Any) -> tuple[int, Dataset | None]:
-        """N-CREATE of an MPPS or of an Instance Availability Notification."""
-        uid, attributes = str(event.request.AffectedSOPInstanceUID or ""), event.attribute_list
+    def takes(self, message: Any, abstract_syntax: str) -> bool:
+        """Whether this message belongs to the service its presentation context was accepted for."""
+        named = getattr(message, "AffectedSOPClassUID", None) or getattr(message, "RequestedSOPClassUID", None)
+        fits = isinstance(message, _REQUESTS.get(abstract_syntax, ())) and named == abstract_syntax
+        return fits and bool(message.is_valid_request)
+
+    def _on_create(self, event: Any) -> Answer:
         if event.request.AffectedSOPClassUID == InstanceAvailabilityNotification:
-            return self._available(event, availability.notified(uid, attributes)), attributes
+            return _guarded(lambda: self._available(event))
+        return _guarded(lambda: self._begun(event))
+
+    def _on_set(self, event: Any) -> Answer:
+        return _guarded(lambda: self._changed(event))
+
+    def _on_action(self, event: Any) -> Answer:
+        return _guarded(lambda: self._asked(event))
+
+    def _available(self, event: Any) -> Answer:
+        evidence = availability.notified(usable_uid(str(event.request.AffectedSOPInstanceUID or "")), event.attribute_list)
+        if evidence is None:
+            return INVALID_ARGUMENT, None
+        self._witness.testify(event.assoc.caller, evidence)
+        return SUCCESS, event.attribute_list
+
+    def _begun(self, event: Any) -> Answer:
+        uid = usable_uid(str(event.request.AffectedSOPInstanceUID or ""))
         if not uid:
             return INVALID_ARGUMENT, None
-        try:
-            evidence = mpps.created(uid, attributes)
-        except mpps.RefusedStepError as refused:
-            return refused.status, None
-        return (SUCCESS if self._witness.step_created(self._caller_of(event), evidence) else DUPLICATE), attributes
+        new = self._witness.step_created(event.assoc.caller, mpps.created(uid, event.attribute_list))
+        return (SUCCESS, event.attribute_list) if new else (DUPLICATE, None)
 
-    def _available(self, event: Any, evidence: Evidence | None) -> int:
-        if evidence is None:
-            return INVALID_ARGUMENT
-        self._witness.testify(self._caller_of(event), evidence)
-        return SUCCESS
+    def _changed(self, event: Any) -> Answer:
+        evidence = mpps.changed(usable_uid(str(event.request.RequestedSOPInstanceUID or "")), event.modification_list)
+        why_not = self._witness.step_set(event.assoc.caller, evidence)
+        if why_not:
+            return NO_SUCH_INSTANCE if why_not == "unknown" else PROCESSING_FAILURE, None
+        return SUCCESS, event.modification_list
 
-    def on_set(self, event: Any) -> tuple[int, Dataset | None]:
-        """N-SET of an MPPS."""
-        uid, modifications = str(event.request.RequestedSOPInstanceUID or ""), event.modification_list
-        try:
-            evidence = mpps.changed(uid, modifications)
-        except mpps.RefusedStepError as refused:
-            return refused.status, None
-        why_not = self._witness.step_set(self._caller_of(event), evidence)
-        return {"": SUCCESS, "unknown": NO_SUCH_INSTANCE}.get(why_not, PROCESSING_FAILURE), modifications
-
-    def on_action(self, event: Any) -> tuple[int, Dataset | None]:
-        """N-ACTION of a storage commitment; the report follows after the response."""
+    def _asked(self, event: Any) -> Answer:
         if event.action_type != 1:
             return NO_SUCH_ACTION, None
         evidence = commitment.requested(event.action_information)
         if evidence is None:
             return INVALID_ARGUMENT, None
-        caller = self._caller_of(event)
-        self._report(caller, event.assoc, self._witness.commit(caller, evidence))
+        self._answer_later(event.assoc, evidence)
         return SUCCESS, None
+
+    def _answer_later(self, association: Any, evidence: Evidence) -> None:
+        """The report follows the response to the request: some modalities take it for the response otherwise."""
+        caller = association.caller
+        promise = self._witness.commit(caller, evidence)
+        association.afterwards.append(lambda: self.reports.send(caller, association, promise))
+
+
+def _guarded(step: Callable[[], Answer]) -> Answer:
+    """The answer, or the status an error stands for."""
+    found: list[Answer] = []
+    error = attempt(lambda: found.append(step()))
+    if error is None:
+        return found[0]
+    if isinstance(error, mpps.RefusedStepError):
+        return error.status, None
+    return LIMIT if isinstance(error, TooManyError) else PROCESSING_FAILURE, None

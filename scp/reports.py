@@ -5,8 +5,9 @@ PS3.4 J.3.3 allows both. A report that reaches nobody is tried again for a while
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from pynetdicom import AE, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
@@ -15,21 +16,23 @@ from domain.evidence import Commitment
 from domain.instances import Caller
 from scp.commitment import report as contents
 
-_LOG = logging.getLogger("ancilla.scp")
-_WAITS = (0.0, 1.0, 5.0, 30.0, 120.0)  # seconds before each attempt
+LOG: Final = logging.getLogger(__name__)
+_WAITS: Final = (0.0, 1.0, 5.0, 30.0, 120.0)  # seconds before each attempt
+_SECONDS: Final = 10.0  # for connecting and for each answer
 
 
 class Reports:
-    """Sends reports in the background. ``ports`` gives the port where a calling AE title listens."""
+    """Sends reports in the background. ``port_of`` tells where a caller listens (0: nowhere)."""
 
-    def __init__(self, ae_title: str, ports: dict[str, int], waits: tuple[float, ...] = _WAITS) -> None:
-        self._ae_title, self._ports, self._waits = ae_title, ports, waits
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="commitment")
+    def __init__(self, ae_title: str, port_of: Callable[[Caller], int], waits: tuple[float, ...] = _WAITS) -> None:
+        self._ae_title, self._port_of, self._waits = ae_title, port_of, waits
+        self._pool = ThreadPoolExecutor(16, thread_name_prefix="commitment")
         self._stopping = threading.Event()
 
     def send(self, caller: Caller, association: Any, commitment: Commitment) -> None:
-        """Queue the report; returns at once so that the N-ACTION response goes first."""
-        self._pool.submit(self._deliver, caller, association, commitment)
+        """Queue the report; returns at once."""
+        if not self._stopping.is_set():
+            self._pool.submit(self._deliver, caller, association, commitment)
 
     def stop(self) -> None:
         """Give up what waits."""
@@ -40,15 +43,17 @@ class Reports:
         for wait in self._waits:
             if self._stopping.wait(wait):
                 return
-            if self._on_new(caller, commitment) or self._on_same(association, commitment):
+            port = self._port_of(caller)
+            if (port and self._on_new(caller, port, commitment)) or self._on_same(association, commitment):
                 return
-        _LOG.warning("event=commitment-report-undelivered caller=%s", caller.calling_ae)
+            if not port:  # the association is gone, and there is no other way
+                break
+        LOG.warning("a storage commitment report reached nobody: %s", caller.calling_ae)
 
-    def _on_new(self, caller: Caller, commitment: Commitment) -> bool:
-        port = self._ports.get(caller.calling_ae)
-        if not port:
-            return False
+    def _on_new(self, caller: Caller, port: int, commitment: Commitment) -> bool:
+        """With the role of the provider, which the requestor of an association has to propose (PS3.7 D.3.3.4)."""
         ae = AE(self._ae_title)
+        ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = _SECONDS
         ae.add_requested_context(StorageCommitmentPushModel)
         role = build_role(StorageCommitmentPushModel, scp_role=True)
         new = ae.associate(caller.address, port, ae_title=caller.calling_ae, ext_neg=[role])
@@ -60,6 +65,7 @@ class Reports:
             new.release()
 
     def _on_same(self, association: Any, commitment: Commitment) -> bool:
+        association.dimse_timeout = _SECONDS  # how long the answer to the report is waited for
         return bool(association.is_established) and self._report(association, commitment)
 
     def _report(self, association: Any, commitment: Commitment) -> bool:

@@ -1,0 +1,264 @@
+"""MPPS, instance availability and storage commitment as modalities speak them, by both ways of reading."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    CTImageStorage,
+    InstanceAvailabilityNotification,
+    ModalityPerformedProcedureStep,
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    Verification,
+)
+
+from domain.errors import TransientError
+from domain.evidence import Commitment, Evidence, Source
+from domain.instances import Caller
+from scp.receiver import Receiver
+from scp.settings import Peer, ReceiverSettings
+from tests.peers import free_port, wait_for
+from tests.scp.recording_intake import RecordingIntake
+from tests.scp.test_statements import notification, reference, request, series, step
+
+STEP = "1.2.826.0.1.9"
+
+
+@dataclass
+class Witness:
+    """Keeps what it is told; ``durable`` are the instances it answers a commitment for."""
+
+    heard: list[tuple[str, Caller, Evidence]] = field(default_factory=list)
+    durable: frozenset[str] = frozenset()
+    fault: Exception | None = None
+    says: str = ""
+
+    def _hear(self, name: str, caller: Caller, evidence: Evidence) -> None:
+        if self.fault:
+            raise self.fault
+        self.heard.append((name, caller, evidence))
+
+    def step_created(self, caller: Caller, evidence: Evidence) -> bool:
+        self._hear("created", caller, evidence)
+        return sum(name == "created" for name, _, _ in self.heard) == 1
+
+    def step_set(self, caller: Caller, evidence: Evidence) -> str:
+        self._hear("set", caller, evidence)
+        return self.says
+
+    def testify(self, caller: Caller, evidence: Evidence) -> None:
+        self._hear("testified", caller, evidence)
+
+    def commit(self, caller: Caller, evidence: Evidence) -> Commitment:
+        self._hear("commit", caller, evidence)
+        good = tuple(member for member in evidence.members if member.sop_instance_uid in self.durable)
+        return Commitment(evidence.subject, good, tuple(member for member in evidence.members if member not in good))
+
+
+@dataclass
+class Reported:
+    """What a modality was told about its request."""
+
+    reports: list[tuple[int, Dataset, str]] = field(default_factory=list)
+    came: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, event: Any) -> tuple[int, None]:
+        self.reports.append((event.event_type, event.event_information, event.assoc.requestor.ae_title))
+        self.came.set()
+        return 0x0000, None
+
+    def first(self) -> tuple[int, list[str], list[str], str]:
+        assert self.came.wait(20), "no report came"
+        kind, said, by = self.reports[0]
+        lists = ("ReferencedSOPSequence", "FailedSOPSequence")
+        good, bad = ([str(item.ReferencedSOPInstanceUID) for item in said.get(name, [])] for name in lists)
+        return kind, good, bad, by
+
+
+Start = Callable[..., tuple[Witness, int]]
+
+
+@pytest.fixture(params=["stock", "fast"])
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    running: list[Receiver] = []
+
+    def begin(port: int = 0, witness: bool = True) -> tuple[Witness, int]:
+        heard = Witness()
+        peers = (Peer("CT01", "127.0.0.1", port),)
+        settings = ReceiverSettings("ANCILLA", peers=peers, stop_seconds=2.0, fast_path=request.param == "fast")
+        running.append(Receiver(settings, RecordingIntake(), heard if witness else None))
+        return heard, running[-1].start()
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+def associate(port: int, *classes: str, reported: Reported | None = None) -> Association:
+    ae = AE("CT01")
+    for uid in classes:
+        ae.add_requested_context(uid)
+    handlers = [(evt.EVT_N_EVENT_REPORT, reported.take)] if reported else []
+    association = ae.associate("127.0.0.1", port, ae_title="ANCILLA", evt_handlers=handlers)  # type: ignore[arg-type]
+    assert association.is_established
+    return association
+
+
+def test_a_performed_procedure_step_is_heard_from_begin_to_end(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, ModalityPerformedProcedureStep)
+    assert association.send_n_create(step(), ModalityPerformedProcedureStep, STEP)[0].Status == 0x0000
+    ended = step("COMPLETED", series("1.1", "1.2"))
+    assert association.send_n_set(ended, ModalityPerformedProcedureStep, STEP)[0].Status == 0x0000
+    association.release()
+    (first, caller, begun), (second, _, end) = witness.heard
+    assert (first, begun.subject, begun.study_uid, caller) == ("created", STEP, "1.2.3", Caller("CT01", "ANCILLA", "127.0.0.1"))
+    assert (second, end.final, len(end.members)) == ("set", True, 2)
+
+
+def test_each_refusal_has_the_status_of_the_standard(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, ModalityPerformedProcedureStep)
+    send = lambda ds, uid=STEP: association.send_n_create(ds, ModalityPerformedProcedureStep, uid)[0].Status  # noqa: E731
+    change = lambda ds: association.send_n_set(ds, ModalityPerformedProcedureStep, STEP)[0].Status  # noqa: E731
+    assert send(step("COMPLETED")) == 0x0106
+    assert send(step(study="")) == 0x0120
+    assert send(step()) == 0x0000
+    assert send(step()) == 0x0111
+    witness.says = "unknown"
+    assert change(step("COMPLETED")) == 0x0112
+    witness.says = "final"
+    assert change(step("COMPLETED")) == 0x0110
+    assert change(step("NONSENSE")) == 0x0106
+    association.release()
+
+
+def test_what_cannot_be_recorded_is_not_acknowledged(start: Start) -> None:
+    witness, port = start()
+    witness.fault = TransientError("the disk is full")
+    association = associate(port, ModalityPerformedProcedureStep, StorageCommitmentPushModel)
+    assert association.send_n_create(step(), ModalityPerformedProcedureStep, STEP)[0].Status == 0x0110
+    assert ask(association, "1.1") == 0x0110
+    witness.fault = None
+    assert association.send_n_create(step(), ModalityPerformedProcedureStep, STEP)[0].Status == 0x0000
+    association.release()
+
+
+def test_an_availability_notification_is_heard(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, InstanceAvailabilityNotification)
+    said = notification(reference("1.1"), reference("1.2"))
+    assert association.send_n_create(said, InstanceAvailabilityNotification, STEP)[0].Status == 0x0000
+    assert association.send_n_create(notification(), InstanceAvailabilityNotification, STEP)[0].Status == 0x0115
+    association.release()
+    [(name, _, evidence)] = witness.heard
+    assert (name, evidence.source, evidence.study_uid, len(evidence.members)) == (
+        "testified",
+        Source.AVAILABILITY,
+        "1.2.3",
+        2,
+    )
+
+
+def ask(association: Association, *uids: str) -> int:
+    answer, _ = association.send_n_action(
+        request(*uids, transaction=generate_uid()), 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+    )
+    return int(answer.Status)
+
+
+def test_a_commitment_is_reported_on_the_association_that_asked(start: Start) -> None:
+    witness, port = start()
+    witness.durable = frozenset({"1.1"})
+    reported = Reported()
+    association = associate(port, StorageCommitmentPushModel, Verification, reported=reported)
+    assert ask(association, "1.1", "1.2") == 0x0000
+    assert reported.first() == (2, ["1.1"], ["1.2"], "CT01")
+    assert association.send_c_echo().Status == 0x0000, "the association goes on"
+    association.release()
+
+
+def test_a_commitment_is_reported_on_a_new_association_where_the_modality_listens(start: Start) -> None:
+    listening = free_port()
+    witness, port = start(port=listening)
+    witness.durable = frozenset({"1.1"})
+    reported = Reported()
+    ae = AE("CT01")
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    server = ae.start_server(("127.0.0.1", listening), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported.take)])
+    assert server is not None
+    try:
+        association = associate(port, StorageCommitmentPushModel)
+        assert ask(association, "1.1") == 0x0000
+        association.release()
+        assert reported.first() == (1, ["1.1"], [], "ANCILLA")
+    finally:
+        server.shutdown()
+
+
+def test_a_modality_that_does_not_listen_after_all_is_told_on_its_own_association(start: Start) -> None:
+    _, port = start(port=free_port())
+    reported = Reported()
+    association = associate(port, StorageCommitmentPushModel, reported=reported)
+    assert ask(association, "1.1") == 0x0000
+    assert reported.first()[:3] == (2, [], ["1.1"])
+    association.release()
+
+
+def test_a_request_for_nothing_or_for_another_action_is_refused(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, StorageCommitmentPushModel)
+    asked = (StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+    assert association.send_n_action(request(), 1, *asked)[0].Status == 0x0115
+    assert association.send_n_action(request("1.1"), 2, *asked)[0].Status == 0x0123
+    assert witness.heard == []
+    association.release()
+
+
+def test_a_message_of_another_service_ends_the_association(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, ModalityPerformedProcedureStep, StorageCommitmentPushModel)
+    context = next(c for c in association.accepted_contexts if c.abstract_syntax == StorageCommitmentPushModel)
+    context.abstract_syntax = ModalityPerformedProcedureStep  # a client that mixes up its contexts
+    association._accepted_cx = {context.context_id: context}  # type: ignore[dict-item]
+    answer, _ = association.send_n_create(step(), ModalityPerformedProcedureStep, STEP)
+    assert "Status" not in answer
+    wait_for(lambda: association.is_aborted, "the abort")
+    assert witness.heard == []
+
+
+def test_without_a_witness_nothing_of_this_is_offered(start: Start) -> None:
+    _, port = start(witness=False)
+    association = associate(port, ModalityPerformedProcedureStep, StorageCommitmentPushModel, Verification)
+    assert [context.abstract_syntax for context in association.accepted_contexts] == [Verification]
+    association.release()
+
+
+def test_images_and_statements_share_an_association_and_images_stay_off_the_other_contexts(start: Start) -> None:
+    witness, port = start()
+    association = associate(port, CTImageStorage, ModalityPerformedProcedureStep)
+    assert association.send_n_create(step(), ModalityPerformedProcedureStep, STEP)[0].Status == 0x0000
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID, image.StudyInstanceUID, image.SeriesInstanceUID = CTImageStorage, "1.1", "1.2", "1.3"
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    assert association.send_c_store(image).Status == 0x0000
+    association.release()
+    assert len(witness.heard) == 1
+
+
+def test_a_role_that_a_modality_proposes_for_itself_is_no_obstacle(start: Start) -> None:
+    _, port = start()
+    ae = AE("CT01")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scu_role=True)
+    association = ae.associate("127.0.0.1", port, ae_title="ANCILLA", ext_neg=[role])
+    assert association.is_established and ask(association, "1.1") == 0x0000
+    association.release()
