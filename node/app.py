@@ -32,6 +32,7 @@ from node.runner import Runner
 from node.settler import Settler
 from node.tasks import perform, ready
 from node.visitors import Visitors
+from node.web import web_for
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
 
@@ -47,6 +48,7 @@ class Node:
         data_dir = settings.node.data_dir
         data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._lock = DataLock(data_dir)
+        self.web_port = 0  # of [console], once it listens
         self._visitors = Visitors(data_dir)
         self.store = open_store(settings.node.database, clock)
         self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
@@ -56,6 +58,7 @@ class Node:
             self._spool, self.store, settings.study.quiet_seconds, settings.study.max_wait_seconds, clock, self._wake
         )
         self._receiver = receiver_for(settings, self._intake)
+        self._web = web_for(settings, self._intake)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)
@@ -66,7 +69,10 @@ class Node:
         self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake)
 
     def start(self) -> int:
-        """Listen; returns the port."""
+        """Listen; returns the port. Raises ConfigurationError when the port of [console] cannot be had."""
+        if self._web:
+            self.web_port = self._web.start()
+            event("web-listening", port=self.web_port)
         port = self._receiver.start()
         event("listening", port=port, ae_title=self.settings.scp.ae_title, bind=self.settings.scp.bind)
         return port
@@ -88,6 +94,8 @@ class Node:
 
     def stop(self) -> None:
         """No new images, running work ends or is queued again, everything is closed."""
+        if self._web:
+            self._web.stop()
         self._receiver.stop()
         self._runner.finish(STOP_SECONDS, time.sleep)
         self._pool.shutdown(wait=False)
@@ -105,7 +113,7 @@ class Node:
         except ConfigurationError as error:
             warn("not-reloaded", reason=str(error))
             return
-        fixed = ("node", "scp", "peers", "study", "compute")
+        fixed = ("node", "scp", "peers", "study", "compute", "console")
         waiting = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         settings = replace(settings, **{name: getattr(self.settings, name) for name in fixed})
         self.settings = self._orders.settings = self._delivering.settings = settings

@@ -93,6 +93,16 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """[console]. ``token_file`` None: there are no tokens."""
+
+    bind: str
+    port: int
+    stow: bool
+    token_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file."""
 
@@ -105,6 +115,7 @@ class Settings:
     destinations: tuple[Destination, ...]
     compute: ComputeSettings
     delivery: DeliverySettings
+    console: ConsoleSettings | None = None  # None: no web server
 
     def target(self, name: str) -> Destination | None:
         """The destination of that name; "sender:AE@address" (see ``sender_name``) is looked up among the peers."""
@@ -162,6 +173,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
         destinations=tuple(_destination(v, i, folder, scp.ae_title) for i, v in enumerate(_blocks(document, "destination"), 1)),
         compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
         delivery=DeliverySettings(**one["delivery"]),
+        console=_console(document["console"], folder) if "console" in document else None,
     )
     _check_names(settings)
     return settings
@@ -179,6 +191,12 @@ def _node(values: dict[str, Any], folder: Path) -> NodeSettings:
 
 def _resolve(path: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / Path(path).expanduser()))
+
+
+def _console(given: Mapping[str, Any], folder: Path) -> ConsoleSettings:
+    values = read_section("console", given, "console")
+    file = values["token_file"]
+    return ConsoleSettings(**(values | {"token_file": _resolve(file, folder) if file else None}))
 
 
 def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:

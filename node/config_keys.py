@@ -133,6 +133,10 @@ KEYS: Final = (
     Key("compute", "max_attempts", int, 3, 'then the PACS is told "failed" with the reason', between(1, 100)),
     Key("delivery", "give_up_hours", float, 72.0, "an unreachable destination is tried for so long", between(0, 8760)),
     Key("delivery", "max_backoff_seconds", float, 900.0, "longest pause between two tries", between(1, 86400)),
+    Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),
+    Key("console", "port", int, 8080, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
+    Key("console", "stow", bool, False, "true: takes DICOM files by STOW-RS at /dicom-web/studies, see web.md"),
+    Key("console", "token_file", str, "", "who has a token of this file may send by STOW-RS; empty: only peers with an address"),
 )
 
 SECTIONS: Final = {
@@ -144,6 +148,7 @@ SECTIONS: Final = {
     "destination": "Where results go; one block per destination.",
     "compute": "How models run.",
     "delivery": "What happens when a destination cannot be reached.",
+    "console": "The web server of this node: /health, and STOW-RS when asked for.",
 }
 TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]], any number of them
 
@@ -151,7 +156,6 @@ TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]],
 LATER: Final = frozenset(
     {
         "scp.tls",
-        "console",
         "audit",
         "model.shadow",
         "destination.commitment",

@@ -17,7 +17,9 @@ EXAMPLES: Final[dict[str, Any]] = {
     "destination.port": 4242,
     "destination.ae_title": "ORTHANC",
 }
-_QUIET: Final = frozenset({"destination.path", "destination.calling_ae", "peer.port"})  # written as comments
+_QUIET: Final = frozenset(
+    {"destination.path", "destination.calling_ae", "peer.port", "console.token_file"}
+)  # written as comments
 _WHEN: Final = """\
 [model.when]                                     # every clause must hold; a missing attribute fails its clause
 Modality = "CT"

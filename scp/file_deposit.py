@@ -1,5 +1,7 @@
 """A PS3.10 file that comes in fragments (STOW-RS part, file of a folder or archive) into the intake, as a C-STORE would."""
 
+from collections.abc import Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from domain.instances import Caller, Header, Receipt
@@ -114,9 +116,9 @@ class _Noting:
         """See ``domain.seams.Intake``."""
         self._intake.refused(caller, association_id, status, words)
 
-    def rejected(self, caller: Caller, words: str) -> None:
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:
         """See ``domain.seams.Intake``."""
-        self._intake.rejected(caller, words)
+        self._intake.rejected(caller, words, proposed)
 
 
 class _NotingWriter:
