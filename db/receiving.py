@@ -1,5 +1,6 @@
 """What the receiver tells the store: associations, instances, refusals. Fast: each call is a few prepared statements."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -56,10 +57,10 @@ _QUIET = Sql(
     " AND study_uid IN (SELECT study_uid FROM evidence WHERE kind = 'association' AND subject = :association_id)"
 )
 _STRANGER = Sql(
-    "INSERT INTO strangers (calling_ae, called_ae, address, count, first_at, last_at, words)"
-    " VALUES (:calling_ae, :called_ae, :address, 1, :now, :now, :words)"
+    "INSERT INTO strangers (calling_ae, called_ae, address, count, first_at, last_at, words, proposed)"
+    " VALUES (:calling_ae, :called_ae, :address, 1, :now, :now, :words, :proposed)"
     " ON CONFLICT (calling_ae, called_ae, address) DO UPDATE"
-    " SET count = strangers.count + 1, last_at = excluded.last_at, words = excluded.words"
+    " SET count = strangers.count + 1, last_at = excluded.last_at, words = excluded.words, proposed = excluded.proposed"
 )
 _FORGET_STRANGERS = Sql(
     "DELETE FROM strangers WHERE last_at < (SELECT last_at FROM strangers ORDER BY last_at DESC LIMIT 1 OFFSET :keep)"
@@ -117,10 +118,12 @@ class Receiving:
             details = {"association": association_id, "status": f"0x{status:04X}", "words": words}
             tx.audit(Event.REFUSED, actor_of(caller), details)
 
-    def rejected(self, caller: Caller, words: str) -> None:
-        """An association was rejected; the caller is listed, the longest unseen are forgotten beyond a thousand."""
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:
+        """An association was rejected; the caller is listed with the SOP classes it ``proposed`` to send, the longest unseen
+        are forgotten beyond a thousand."""
+        values = {"words": words, "proposed": as_json(list(proposed)), **_peer(caller)}
         with self._database.write(durable=False) as tx:
-            _STRANGER.run(tx.hot, {"now": tx.now, "words": words, **_peer(caller)})
+            _STRANGER.run(tx.hot, {"now": tx.now, **values})
             _FORGET_STRANGERS.run(tx.hot, {"keep": _STRANGERS - 1})
             tx.audit(Event.ASSOCIATION_REJECTED, actor_of(caller), {"called": caller.called_ae, "words": words})
 

@@ -79,4 +79,11 @@ def artifact_of(row: Row[Any]) -> Artifact:
 def stranger_of(row: Row[Any]) -> Stranger:
     """A row of ``strangers``."""
     caller = Caller(row.calling_ae, row.called_ae, row.address)
-    return Stranger(caller, row._mapping["count"], from_micros(row.first_at), from_micros(row.last_at), row.words)
+    return Stranger(
+        caller,
+        row._mapping["count"],
+        from_micros(row.first_at),
+        from_micros(row.last_at),
+        row.words,
+        tuple(json.loads(row.proposed)),
+    )

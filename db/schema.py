@@ -118,6 +118,17 @@ strangers = Table(
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("words", Text, nullable=False),
+    Column("proposed", Text, nullable=False, server_default="[]"),  # SOP classes it wanted to send, the last time
+)
+
+admissions = Table(  # whom `ancilla admit` has let in, beside [[peer]] of the configuration
+    "admissions",
+    metadata,
+    Column("ae_title", String, primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("port", Integer, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 jobs = Table(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
+from db.admissions import Admissions
 from db.audit import Record
 from db.database import Database
 from db.evidence import Testimony
@@ -25,7 +26,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Testimony, Habits, Studies, Jobs, Record):
+class Store(Receiving, Admissions, Testimony, Habits, Studies, Jobs, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

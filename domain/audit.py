@@ -35,6 +35,8 @@ class Event(StrEnum):
     SENT = "sent"
     TESTIFIED = "testified"  # somebody said what belongs to a study (MPPS, availability)
     COMMITMENT = "commitment"  # a storage commitment request, and how much of it is durable
+    ADMITTED = "admitted"  # an administrator let a caller in
+    DISMISSED = "dismissed"  # and sent it away again
     HELD = "held"  # quiet, but something is known to be missing: waited for until the deadline
 
 

@@ -1,5 +1,6 @@
 """The seams between folders that may not import each other: what the receiver asks of the storage behind it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from domain.instances import Caller, Header, Receipt
@@ -36,5 +37,8 @@ class Intake(Protocol):
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         """An object was answered with a failure status; ``words`` is the Error Comment, without patient data."""
 
-    def rejected(self, caller: Caller, words: str) -> None:
-        """An association was rejected (unknown caller, wrong called AE title); listed for the administrator."""
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:
+        """An association was rejected (unknown caller, wrong called AE title); listed for the administrator.
+
+        ``proposed``: the SOP Class UIDs of its presentation contexts.
+        """

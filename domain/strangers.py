@@ -15,3 +15,16 @@ class Stranger:
     first_at: datetime
     last_at: datetime
     words: str
+    proposed: tuple[str, ...] = ()  # SOP Class UIDs it wanted to send, the last time
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A caller let in by ``ancilla admit``. ``address`` is an IP address or network, empty: from anywhere; ``port`` is where
+    it takes results and storage commitment reports, 0: nowhere."""
+
+    ae_title: str
+    address: str
+    port: int
+    actor: str
+    at: datetime

@@ -3,6 +3,7 @@
 import re
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import UnnameableError
@@ -43,7 +44,7 @@ class FolderIntake:
         """Kept for the end of the demonstration."""
         self._note(f"{status:#06x} {words}")
 
-    def rejected(self, caller: Caller, words: str) -> None:  # noqa: ARG002
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Kept for the end of the demonstration."""
         self._note(words)
 

@@ -1,7 +1,7 @@
 """Received objects into spool and store: bytes durable first, then the row, and only then may the receiver say 0x0000."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -58,9 +58,9 @@ class Intake:
         """See ``domain.seams.Intake``."""
         self._store.refused(caller, association_id, status, words)
 
-    def rejected(self, caller: Caller, words: str) -> None:
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:
         """See ``domain.seams.Intake``."""
-        self._store.rejected(caller, words)
+        self._store.rejected(caller, words, proposed)
 
 
 class Writer:

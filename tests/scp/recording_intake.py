@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from domain.instances import Caller, Header, Receipt
@@ -26,6 +27,7 @@ class RecordingIntake:
     calls: list[tuple[object, ...]] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     open_writers: int = 0
+    proposed: list[tuple[str, ...]] = field(default_factory=list)  # of rejected callers
     gates: dict[str, threading.Event] = field(default_factory=dict)  # a call of that name waits here
     reached: dict[str, threading.Event] = field(default_factory=dict)  # set when such a call begins
 
@@ -76,7 +78,9 @@ class RecordingIntake:
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         self.note("refused", association_id, status, words)
 
-    def rejected(self, caller: Caller, words: str) -> None:
+    def rejected(self, caller: Caller, words: str, proposed: Sequence[str] = ()) -> None:
+        with self.lock:
+            self.proposed.append(tuple(proposed))
         self.note("rejected", caller, words)
 
 
