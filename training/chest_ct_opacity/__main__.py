@@ -1,0 +1,65 @@
+"""Makes the model from nothing: ``python -m training.chest_ct_opacity [prepare|train|export|evaluate|card|all]``."""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the thread pools of NumPy, PyTorch and OpenVINO wait for each other on small machines
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from training.chest_ct_opacity import card, pool
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+CHECKPOINT = pool.OUT / "network.pt"
+STEPS = ("prepare", "train", "export", "evaluate", "card")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.chest_ct_opacity", description=__doc__)
+    parser.add_argument("step", nargs="?", default="all", choices=(*STEPS, "all"))
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real images")
+    parser.add_argument("--minutes", type=float, default=600.0, help="longest training time")
+    parser.add_argument("--steps", type=int, default=2500, help="training batches")
+    return parser.parse_args()
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    pool.reals(pool.OUT / "pool", options.data)
+    pool.phantoms(pool.OUT / "pool")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from training.chest_ct_opacity import learn
+
+    learn.train(pool.OUT / "pool", CHECKPOINT, options.steps, options.minutes)
+
+
+def _export(_: argparse.Namespace) -> None:
+    from training.chest_ct_opacity import export
+
+    export.assemble(CHECKPOINT)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from training.chest_ct_opacity import evaluate, external
+
+    figures = evaluate.measure(options.data, pool.OUT / "pictures")
+    figures["real_normal_study"] = external.check(options.data, pool.OUT / "pictures")
+    evaluate.write(figures)
+
+
+def _card(_: argparse.Namespace) -> None:
+    card.write()
+
+
+def main() -> None:
+    """Runs one step or all of them in order."""
+    options = _arguments()
+    does = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate, "card": _card}
+    for step in STEPS if options.step == "all" else (options.step,):
+        print(step, flush=True)
+        does[step](options)
+
+
+if __name__ == "__main__":
+    main()

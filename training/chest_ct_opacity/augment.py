@@ -1,0 +1,61 @@
+"""What may differ between two scanners, applied to a batch: position, size, density, windowing, kernel, thickness, noise."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def _between(n: int, low: float, high: float) -> Tensor:
+    return torch.empty(n).uniform_(low, high).reshape(n, 1, 1, 1)
+
+
+def _some(n: int, share: float) -> Tensor:
+    return (torch.rand(n) < share).reshape(n, 1, 1, 1)
+
+
+def _placed(n: int) -> Tensor:
+    angle = torch.empty(n).uniform_(-0.2, 0.2)
+    scale = torch.exp(torch.empty(n).uniform_(math.log(0.72), math.log(1.3)))
+    aspect = torch.empty(n).uniform_(0.92, 1.08)
+    matrix = torch.zeros(n, 2, 3)
+    matrix[:, 0, 0], matrix[:, 0, 1] = torch.cos(angle) * scale * aspect, -torch.sin(angle) * scale
+    matrix[:, 1, 0], matrix[:, 1, 1] = torch.sin(angle) * scale * aspect, torch.cos(angle) * scale
+    matrix[:, :, 2] = torch.empty(n, 2).uniform_(-0.12, 0.12)
+    return matrix
+
+
+def move(hu: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Turned, scaled, shifted and mirrored images; a mirrored patient has left and right lung swapped in ``labels[:, 0]``."""
+    n = len(hu)
+    grid = functional.affine_grid(_placed(n), [n, 1, *hu.shape[2:]], align_corners=False)
+    hu = functional.grid_sample(hu + 1024, grid, mode="bilinear", align_corners=False) - 1024
+    labels = functional.grid_sample(labels.float(), grid, mode="nearest", align_corners=False).long()
+    mirrored = torch.rand(n) < 0.3
+    hu[mirrored], labels[mirrored] = hu[mirrored].flip(-1), labels[mirrored].flip(-1)
+    sides = labels[mirrored, 0]
+    labels[mirrored, 0] = torch.where((sides == 1) | (sides == 2), 3 - sides, sides)
+    upside = torch.rand(n) < 0.5
+    hu[upside] = hu[upside].flip(1)  # neighbours above and below change places
+    return hu, labels
+
+
+def _blurred(x: Tensor) -> Tensor:
+    return functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def expose(hu: Tensor) -> Tensor:
+    """Density shift and scale, blur or sharp kernel, blended neighbours, noise, 8-bit steps; padding clipped at -1024."""
+    n = len(hu)
+    mean = hu.mean(1, keepdim=True)
+    hu = torch.where(_some(n, 0.2), hu + (mean - hu) * _between(n, 0, 0.6), hu)
+    soft = _blurred(hu)
+    hu = torch.where(_some(n, 0.5), hu + (soft - hu) * _between(n, -1.2, 0.9), hu)
+    hu = (hu + 1000) * _between(n, 0.95, 1.05) - 1000 + _between(n, -25, 25)
+    noise = torch.randn_like(hu)
+    noise = torch.where(_some(n, 0.6), _blurred(noise) * 2.4, noise)
+    hu = hu + noise * torch.where(_some(n, 0.6), _between(n, 3, 45), _between(n, 0, 8))
+    step = _between(n, 3, 8)
+    hu = torch.where(_some(n, 0.25), torch.round(hu.clamp(-1024, 300) / step) * step, hu)
+    return hu.clamp(-1024, 3071)

@@ -1,0 +1,120 @@
+"""Training: batches of phantom and real stacks, cross-entropy and Dice over both heads, checkpoints on the way."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.chest_ct_opacity import augment, pool
+from training.chest_ct_opacity.network import LUNG_CLASSES, Network
+
+BATCH = 16
+WEIGHTS = torch.tensor([1.0, 1.5, 2.0])
+
+
+class Pool:
+    """Reads stacks once; new files are picked up, so training may begin while phantoms are still being made."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder, self._rng = folder, np.random.default_rng(seed)
+        self._held: dict[str, pool.Stack] = {}
+        self._kinds: dict[str, list[str]] = {}
+
+    def look(self) -> int:
+        """Loads what is new; returns how many stacks there are."""
+        for path in sorted(self._folder.glob("*-*.npz")):
+            if path.name not in self._held and ".part" not in path.name:
+                self._held[path.name] = pool.load(path)
+        self._kinds = {k: [n for n in self._held if n.startswith(k)] for k in ("phantom", "nysbu", "semiseg")}
+        return len(self._held)
+
+    def _one(self) -> tuple[np.ndarray, np.ndarray]:
+        kind = self._rng.choice(["phantom", "nysbu", "semiseg"], p=[0.42, 0.2, 0.38])
+        stack = self._held[self._rng.choice(self._kinds[str(kind)])]
+        k = 1 if len(stack.hu) == 3 else int(self._rng.integers(0, len(stack.hu)))
+        if len(stack.hu) > 3 and not stack.lungs[k].any() and self._rng.random() < 0.6:
+            k = int(self._rng.choice(np.nonzero(stack.lungs.any((1, 2)))[0]))
+        near = np.clip([k - 1, k, k + 1], 0, len(stack.hu) - 1)
+        return stack.hu[near], np.stack([stack.lungs[k], stack.opacity[k]])
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """``hu`` (N, 3, H, W) float32 and labels (N, 2, H, W), augmented."""
+        pairs = [self._one() for _ in range(BATCH)]
+        hu = torch.from_numpy(np.stack([p[0] for p in pairs]).astype(np.float32))
+        hu, labels = augment.move(hu, torch.from_numpy(np.stack([p[1] for p in pairs])))
+        return augment.expose(hu), labels
+
+
+def _dice(logits: Tensor, target: Tensor) -> Tensor:
+    seen = (target != pool.IGNORE).unsqueeze(1)
+    shares = logits.softmax(1) * seen
+    truth = functional.one_hot(target.clamp(max=2), 3).permute(0, 3, 1, 2) * seen
+    both = (shares * truth).sum((0, 2, 3))[1:]
+    total = (shares + truth).sum((0, 2, 3))[1:]
+    return 1 - ((2 * both + 15) / (total + 15)).mean()
+
+
+def loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of the lung head and of the opacity head."""
+    lungs, opacity = logits[:, :LUNG_CLASSES], logits[:, LUNG_CLASSES:]
+    first = functional.cross_entropy(lungs, labels[:, 0], ignore_index=pool.IGNORE) + _dice(lungs, labels[:, 0])
+    second = functional.cross_entropy(opacity, labels[:, 1], WEIGHTS, ignore_index=pool.IGNORE) + _dice(opacity, labels[:, 1])
+    return first, second
+
+
+def _rate(progress: float) -> float:
+    return 2e-3 * min(1.0, progress / 0.03) * (1 - 0.99 * min(1.0, progress)) ** 0.9
+
+
+class _Learner:
+    """Network, optimiser and moving average; one ``step`` per batch."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        network = Network()
+        if checkpoint.exists():
+            network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
+        self.network = network.to(memory_format=torch.channels_last).train()
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=1e-2)
+
+    def step(self, hu: Tensor, labels: Tensor, rate: float) -> tuple[float, float]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = self.network.coarse(hu.to(memory_format=torch.channels_last))
+        row, column = torch.randint(0, 2, (2,)).tolist()  # one of the four pixels under each logit: right on average, a quarter of the work
+        first, second = loss(logits.float(), labels[:, :, row::2, column::2])
+        self.optimiser.zero_grad()
+        (first + second).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        return first.item(), second.item()
+
+
+def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60.0, seed: int = 1) -> None:
+    """Trains for ``steps`` batches, or ``minutes`` of wall time if that is over first; goes on from ``checkpoint`` if it exists, and writes it."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)  # the second core makes the batches
+    learner, source = _Learner(checkpoint), Pool(folder, seed)
+    stacks, step, shown, sums = source.look(), 0, 0.0, (1.0, 2.0)
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(source.batch)
+        while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
+            hu, labels = coming.result()
+            stacks = source.look() if step % 100 == 99 else stacks
+            coming = ahead.submit(source.batch)
+            losses = learner.step(hu, labels, _rate(progress))
+            step += 1
+            sums = (0.97 * sums[0] + 0.03 * losses[0], 0.97 * sums[1] + 0.03 * losses[1])
+            if progress - shown > 0.02:
+                shown = progress
+                torch.save({"network": learner.average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
+                print(f"{progress:.0%} step {step} stacks {stacks} lungs {sums[0]:.3f} opacity {sums[1]:.3f}", flush=True)
+    torch.save({"network": learner.average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
