@@ -1,7 +1,6 @@
 """A PS3.10 file that comes in fragments (STOW-RS part, file of a folder or archive) into the intake, as a C-STORE would."""
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from typing import Final
 
 from domain.instances import Caller, Header, Receipt
