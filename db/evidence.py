@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, f
 
 from db.audit_rows import Transaction, actor_of
 from db.database import Database
-from db.schema import associations, evidence, habits, instances, members, statements, studies
+from db.schema import associations, evidence, habits, instances, jobs, members, sent, statements, studies
 from db.times import from_micros
 from domain.audit import Event
 from domain.completeness import Hold, HoldKind, Standing, Statement
@@ -89,6 +89,20 @@ class Testimony:
                 )
                 found.update(connection.execute(query).scalars())
         return found
+
+    def is_listed_complete(self, study_uid: str) -> bool:
+        """Whether all that others listed of a study, and nothing else, is here."""
+        with self._database.read() as connection:
+            query = select(studies.c.study_uid).where(studies.c.study_uid == study_uid, listed_complete())
+            return connection.execute(query).first() is not None
+
+    def delivered(self, study_uid: str, destination: str) -> int:
+        """How many instances of a study, results of ours, a destination has accepted."""
+        accepted = or_(sent.c.status == 0, sent.c.status.between(0xB000, 0xBFFF))
+        ours = and_(jobs.c.study_uid == study_uid, jobs.c.destination == destination, sent.c.job_id == jobs.c.job_id)
+        with self._database.read() as connection:
+            different = select(func.count(sent.c.sop_instance_uid.distinct())).where(ours, accepted)
+            return int(connection.execute(different).scalar_one())
 
     def standing(self, study_uid: str) -> Standing:
         """How a study stands at this moment."""

@@ -13,12 +13,15 @@ from pydicom.dataset import Dataset
 
 from db.engine import open_store
 from db.spool import Recovered, Spool
+from delivery.query import count
 from domain.audit import Event
 from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
 from node.config import Settings, load
+from node.counting import Counting
 from node.delivering import Delivering, deliver
+from node.geometry import plane
 from node.inferring import Inferring
 from node.intake import Intake
 from node.loaded import load_models
@@ -27,12 +30,14 @@ from node.log import event, warn
 from node.notify import notify
 from node.orders import SPOOL, Orders, installation_id
 from node.pool import Pool
+from node.quiet import Quiet
 from node.receiving import receiver_for
 from node.runner import Runner
 from node.settler import Settler
 from node.tasks import perform, ready
 from node.visitors import Visitors
 from node.web import web_for
+from node.witness import Witness
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
 
@@ -54,16 +59,28 @@ class Node:
         self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
         self.store.note(Event.NODE_STARTED, "node", {"models": {model.package_id: model.digest for model in self._models}})
         self._recover()
+        study = settings.study
+        self._quiet = Quiet(study, self.store.habits())
+        witness = Witness(self.store, self._wake)
         self._intake = Intake(
-            self._spool, self.store, settings.study.quiet_seconds, settings.study.max_wait_seconds, clock, self._wake
+            self._spool,
+            self.store,
+            study.quiet_seconds,
+            study.max_wait_seconds,
+            clock,
+            self._wake,
+            self._quiet.seconds,
+            witness.arrived,
         )
-        self._receiver = receiver_for(settings, self._intake)
+        self._receiver = receiver_for(settings, self._intake, witness)
         self._web = web_for(settings, self._intake)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)
         self._orders = Orders(self.store, settings, self._models, installation_id(data_dir))
-        self._settler = Settler(self.store, self._header, self._models)
+        self._counting = Counting(self.store, lambda: self.settings.destinations, count, self._wake)
+        plane_of = self._plane if study.watch_gaps else None
+        self._settler = Settler(self.store, self._header, self._models, clock, plane_of, self._counting, self._quiet)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
         inferring = Inferring(self.store, self._pool, perform, self._orders, settings.compute, clock, self._wake)
         self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake)
@@ -98,6 +115,7 @@ class Node:
             self._web.stop()
         self._receiver.stop()
         self._runner.finish(STOP_SECONDS, time.sleep)
+        self._counting.stop()
         self._pool.shutdown(wait=False)
         self.store.note(Event.NODE_STOPPED, "node", {})
         self.store.close()
@@ -132,6 +150,9 @@ class Node:
             warn("unreadable", pack=place.pack, offset=place.offset, reason=source.fault)
             return None
         return source.header
+
+    def _plane(self, place: Place) -> Dataset | None:
+        return plane(self._spool.view(place))
 
     def _recover(self) -> None:
         """Packs know more than the store after a power cut: what lies behind the last indexed byte is indexed now."""

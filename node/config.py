@@ -59,6 +59,9 @@ class StudySettings:
     """[study]."""
 
     quiet_seconds: float
+    learn_quiet: bool
+    quiet_floor_seconds: float
+    watch_gaps: bool
     max_wait_seconds: float
 
 
@@ -70,6 +73,7 @@ class ModelSettings:
     send_to: tuple[str, ...]
     when: Rule
     slot: int
+    requires: tuple[Rule, ...] = ()  # each asks for one series
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +205,12 @@ def _console(given: Mapping[str, Any], folder: Path) -> ConsoleSettings:
 
 def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:
     rule = parse_rule(values["when"], f"model[{slot + 1}].when")
+    requires = tuple(parse_rule(table, f"model[{slot + 1}].requires[{i}]") for i, table in enumerate(values["requires"], 1))
     try:
         package = find_package(values["package"], folder)
     except ConfigurationError as error:
         raise ConfigurationError(f"model[{slot + 1}].package: {error}") from None
-    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot)
+    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot, requires)
 
 
 def shipped_packages() -> dict[str, Path]:
@@ -229,7 +234,7 @@ def find_package(name: str, folder: Path) -> Path:
 def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str) -> Destination:
     path = f"destination[{number}]"
     needed = ("host", "ae_title") if values["kind"] == "dicom" else ("path",)
-    foreign = ("path",) if values["kind"] == "dicom" else ("host", "ae_title")
+    foreign = ("path",) if values["kind"] == "dicom" else ("host", "ae_title", "count")
     for name in needed:
         if not values[name].strip():
             raise ConfigurationError(f'{path}.{name} is missing: a destination of kind "{values["kind"]}" needs it')

@@ -56,8 +56,8 @@ def _value(key: Key, value: Any, path: str) -> Any:
         raise ConfigurationError(f"{path} is missing: {key.comment}")
     if key.kind is float and type(value) is int:
         value = float(value)
-    if type(value) is not key.kind or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
-        raise ConfigurationError(f"{path} must be {_WORDS[key.kind]}")
+    if type(value) is not key.kind or (isinstance(value, list) and not all(isinstance(item, key.items) for item in value)):
+        raise ConfigurationError(f"{path} must be {'a list of tables' if key.items is dict else _WORDS[key.kind]}")
     words: list[Any] = value if isinstance(value, list) else [value]
     for word in words:
         if type(word) is str and word in LATER_VALUES.get(key.path, ()):

@@ -74,6 +74,7 @@ class Key:
     default: Any
     comment: str
     check: Check = lambda _: ""
+    items: type = str  # of a list
 
     @property
     def path(self) -> str:
@@ -102,19 +103,28 @@ KEYS: Final = (
     Key("peer", "ae_title", str, REQUIRED, "calling AE title of a sender", _is_ae),
     Key("peer", "address", str, "", "IP address or network it must come from; empty: any", _is_network),
     Key(
-        "peer", "port", int, 0, 'where it takes results when a model has send_to = ["sender"]; 0: it does not', between(0, 65535)
+        "peer",
+        "port",
+        int,
+        0,
+        'where it takes results (send_to = ["sender"]) and commitment reports; 0: it does not',
+        between(0, 65535),
     ),
     Key(
         "study",
         "quiet_seconds",
         float,
         30.0,
-        "nothing new for so long and nobody sending: the study is complete",
+        "nothing new for so long and nobody sending: the study is complete; the longest that is learned",
         between(0, 86400),
     ),
+    Key("study", "learn_quiet", bool, True, "true: wait as long as the device's own pauses ask for, up to quiet_seconds"),
+    Key("study", "quiet_floor_seconds", float, 5.0, "never learn a shorter quiet time", between(0, 86400)),
+    Key("study", "watch_gaps", bool, True, "true: wait for slices that a regular stack lacks"),
     Key("study", "max_wait_seconds", float, 1800.0, "complete after this time whatever is missing", between(1, 604800)),
     Key("model", "package", str, REQUIRED, "folder or .zip of a model package, or the id of a shipped one", _is_filled),
     Key("model", "send_to", list, REQUIRED, 'names of destinations, or "sender"', _is_filled),
+    Key("model", "requires", list, [], "rules, one per series that must be there; see docs/completeness.md", items=dict),
     Key("model", "when", dict, {}, "rule over DICOM keywords, see below; empty: every series"),
     Key("destination", "name", str, REQUIRED, "what send_to and the audit log call it", _is_name),
     Key("destination", "kind", str, "dicom", "dicom (C-STORE) or folder", one_of("dicom", "folder")),
@@ -124,6 +134,7 @@ KEYS: Final = (
     Key("destination", "calling_ae", str, "", "how we name ourselves to it; empty: scp.ae_title"),
     Key("destination", "path", str, "", "of a folder destination: where files are written"),
     Key("destination", "outputs", list, ["sr", "seg"], "which results it gets: sr, seg", one_of("sr", "seg")),
+    Key("destination", "count", bool, False, "true: ask by C-FIND whether it has more images of a study than this node"),
     Key("destination", "timeout_seconds", float, 30.0, "for connecting and for each answer", between(1, 3600)),
     Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
     Key("compute", "workers", int, 0, "0: from the number of cores, one worker per four", between(0, 256)),

@@ -62,5 +62,6 @@ def table() -> str:
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key in KEYS:
         default = "(required)" if key.default is REQUIRED else f"`{literal(key.default)}`"
-        rows.append(f"| `{key.path}` | {names[key.kind]} | {default} | {key.comment} |")
+        kind = "list of tables" if key.items is dict else names[key.kind]
+        rows.append(f"| `{key.path}` | {kind} | {default} | {key.comment} |")
     return "\n".join(rows)

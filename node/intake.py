@@ -19,7 +19,7 @@ class _Pack(Protocol):
 
 
 class Intake:
-    """Implements ``domain.seams.Intake``. Receiver threads call it at the same time: it keeps nothing but what it was given."""
+    """Implements ``domain.seams.Intake``. Receiver threads call it at the same time; all that matters is in the store."""
 
     def __init__(
         self,
@@ -29,14 +29,20 @@ class Intake:
         max_wait_seconds: float,
         clock: Callable[[], datetime],
         wake: Callable[[], None] = lambda: None,
+        quiet: Callable[[str], float] | None = None,
+        arrived: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``quiet`` gives the quiet time of a calling AE title, else ``quiet_seconds`` is; ``arrived`` is told each instance."""
         self._spool, self._store, self._clock, self._wake = spool, store, clock, wake
-        self._quiet_seconds, self._max_wait_seconds = quiet_seconds, max_wait_seconds
+        self._quiet, self._max_wait_seconds = quiet or (lambda _: quiet_seconds), max_wait_seconds
+        self._arrived = arrived
+        self._callers: dict[str, str] = {}  # calling AE titles of open associations
 
     def opened(self, caller: Caller) -> str:
         """See ``domain.seams.Intake``. The id becomes part of a file name, so it is ours and not the caller's."""
         association_id = uuid.uuid4().hex
         self._store.opened(association_id, caller)
+        self._callers[association_id] = caller.calling_ae
         return association_id
 
     def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> "Writer":
@@ -46,12 +52,14 @@ class Intake:
 
     def _received(self, association_id: str, caller: Caller, header: Header, place: Place, digest: str) -> Receipt:
         instance = Instance(header, place, digest, caller, association_id, self._clock())
-        return self._store.received(instance, self._quiet_seconds, self._max_wait_seconds)
+        receipt = self._store.received(instance, self._quiet(caller.calling_ae), self._max_wait_seconds)
+        self._arrived(header.sop_instance_uid)
+        return receipt
 
     def closed(self, association_id: str, how: str) -> None:
         """See ``domain.seams.Intake``."""
         self._spool.close(association_id)
-        self._store.closed(association_id, how, self._quiet_seconds)
+        self._store.closed(association_id, how, self._quiet(self._callers.pop(association_id, "")))
         self._wake()
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:

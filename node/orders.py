@@ -51,6 +51,7 @@ class Orders:
             slot=model.settings.slot,
             precision=settings.compute.precision,
             threads=settings.compute.threads,
+            missing=job.missing,
         )
 
     def _outputs(self, job: Job) -> tuple[str, ...]:

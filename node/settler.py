@@ -1,39 +1,81 @@
-"""What a complete study asks for: the series each model wants by its rule, and where the answers go."""
+"""When a study that seems complete is so, and what it then asks for: the series each model wants, where the answers go."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, Protocol
 
 from pydicom.dataset import Dataset
 
 from db.store import Store
+from domain.completeness import Hold, HoldKind
 from domain.instances import Instance, Place
 from domain.jobs import NewJob
 from domain.studies import Study
 from node.config import SENDER, sender_name
+from node.lacking import for_model, holes, required, unfulfilled
 from node.loaded import Model
 from node.log import event, study_mark
+from node.quiet import Quiet
+
+LOOK_AGAIN: Final = 30.0  # seconds until a study that lacks something is looked at again
+
+Read = Callable[[Place], Dataset | None]
+
+
+class Counts(Protocol):
+    """What knows how many images the PACS has (see ``node.counting``)."""
+
+    def lacks(self, study: Study) -> list[Hold] | None:
+        """None while it is being asked."""
 
 
 class Settler:
-    """Closes studies that are due. ``header`` reads one stored instance, without pixels."""
+    """Closes studies that are due. ``header`` reads one stored instance without pixels, ``plane`` only where it lies."""
 
-    def __init__(self, store: Store, header: Callable[[Place], Dataset | None], models: Sequence[Model]) -> None:
-        self._store, self._header = store, header
+    def __init__(
+        self,
+        store: Store,
+        header: Read,
+        models: Sequence[Model],
+        clock: Callable[[], datetime] | None = None,
+        plane: Read | None = None,
+        counts: Counts | None = None,
+        quiet: Quiet | None = None,
+    ) -> None:
+        """Without ``clock`` nothing is ever waited for beyond the store's own rules; without ``plane`` no slices are."""
+        self._store, self._header, self._clock = store, header, clock
+        self._plane, self._counts, self._quiet = plane, counts, quiet
         self.models = models  # replaced as a whole when the configuration is read again
 
     def settle(self, study: Study) -> bool:
-        """Queue the jobs of one study; False: something arrived meanwhile and it is not complete after all."""
+        """Queue the jobs of one study; False: it is not complete after all, or something arrived meanwhile."""
+        overdue = self._clock is not None and study.deadline <= self._clock()
+        listed = self._store.is_listed_complete(study.study_uid)
+        counted = [] if listed or self._clock is None else self._counted(study, overdue)
+        if counted is None:
+            return False
         instances = self._store.instances(study.study_uid, study.revision)
-        jobs = self.jobs(instances)
-        settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances))
+        series = _by_series(instances)
+        headers = {uid: self._header(_middle(images).place) for uid, images in series.items()}
+        holds = [] if listed or self._clock is None else [*counted, *self._lacks(headers, series)]
+        if holds and not overdue:
+            self._hold(study, holds)
+            return False
+        missing = [] if listed else unfulfilled(self._store.standing(study.study_uid)) if overdue else []
+        jobs = [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in self._jobs(headers, series)]
+        said = [*missing, *(hold.words for hold in holds)]
+        settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances), missing=said)
         if settled:
-            models = ",".join(job.model_id for job in jobs) or "none"
-            event("settled", study=study_mark(study.study_uid), revision=study.revision, instances=study.instances, models=models)
+            self._settled(study, jobs, said)
         return settled
 
     def jobs(self, instances: Sequence[Instance]) -> list[NewJob]:
         """One job per model that wants at least one series; it gets all series that match."""
         series = _by_series(instances)
-        headers = {uid: self._header(_middle(images).place) for uid, images in series.items()}
+        return self._jobs({uid: self._header(_middle(images).place) for uid, images in series.items()}, series)
+
+    def _jobs(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[NewJob]:
         found = []
         for model in self.models:
             rule = model.settings.when
@@ -43,6 +85,26 @@ class Settler:
                 targets = _targets(model.settings.send_to, senders)
                 found.append(NewJob(model.package_id, model.digest, tuple(wanted), targets))
         return found
+
+    def _counted(self, study: Study, overdue: bool) -> list[Hold] | None:
+        if overdue:  # nobody is asked any more: what was known last counts
+            return [hold for hold in self._store.standing(study.study_uid).holds if hold.kind is HoldKind.PACS_COUNT]
+        return self._counts.lacks(study) if self._counts else []
+
+    def _lacks(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[Hold]:
+        found = [*required(self.models, headers)]
+        return [*found, *holes(self.models, headers, series, self._plane)] if self._plane else found
+
+    def _hold(self, study: Study, holds: Sequence[Hold]) -> None:
+        if self._store.hold(study.study_uid, study.revision, holds, LOOK_AGAIN):
+            reasons = ",".join(sorted({hold.kind.value for hold in holds}))
+            event("held", study=study_mark(study.study_uid), revision=study.revision, reasons=reasons)
+
+    def _settled(self, study: Study, jobs: Sequence[NewJob], missing: Sequence[str]) -> None:
+        about = {"study": study_mark(study.study_uid), "revision": study.revision, "instances": study.instances}
+        event("settled", **about, models=",".join(job.model_id for job in jobs) or "none", incomplete=bool(missing))
+        if self._quiet:
+            self._quiet.learned(self._store.habits())
 
 
 def _by_series(instances: Iterable[Instance]) -> dict[str, list[Instance]]:

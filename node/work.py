@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -59,6 +60,7 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
         clock.lap("load")
     else:
         analysis, algorithm, headers = _analyse(order, sources, clock)
+    analysis = replace(analysis, notes=(*order.missing, *analysis.notes))
     answer = shelve(order, Sheet(analysis, algorithm, _documents(order, analysis, algorithm, headers), overlay(analysis)))
     clock.lap("write")
     return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
