@@ -24,6 +24,7 @@ class Verdict(StrEnum):
 class _Rule(NamedTuple):
     ae_title: str
     network: Network | None
+    port: int
 
 
 class Admission:
@@ -31,9 +32,13 @@ class Admission:
 
     def __init__(self, peers: Iterable[Peer], our_ae: str, admit_unknown: bool = False) -> None:
         """Raises ConfigurationError for an address that is none."""
-        self._rules = tuple(_Rule(peer.ae_title.strip(), _network(peer)) for peer in peers)
+        self.replace(peers)
         self._our_ae = our_ae.strip()
         self._admit_unknown = admit_unknown
+
+    def replace(self, peers: Iterable[Peer]) -> None:
+        """Other peers from now on; running associations go on. Raises ConfigurationError and changes nothing."""
+        self._rules = tuple(_Rule(peer.ae_title.strip(), _network(peer), peer.port) for peer in peers)
 
     def verdict(self, caller: Caller) -> Verdict:
         """``Verdict.WELCOME``, or why the caller is rejected. The called AE title is checked in any case."""
@@ -45,6 +50,13 @@ class Admission:
         if not rules:
             return Verdict.CALLING_AE
         return Verdict.WELCOME if any(_covers(rule.network, caller.address) for rule in rules) else Verdict.ADDRESS
+
+    def port(self, caller: Caller) -> int:
+        """Where a caller listens itself; 0: it does not."""
+        rules = (
+            rule for rule in self._rules if rule.ae_title == caller.calling_ae.strip() and _covers(rule.network, caller.address)
+        )
+        return next((rule.port for rule in rules if rule.port), 0)
 
 
 def _network(peer: Peer) -> Network | None:

@@ -5,6 +5,9 @@
 
 import logging
 import socket
+import ssl
+import warnings
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from pynetdicom import _config, evt
@@ -19,15 +22,18 @@ from domain.instances import Caller
 from scp.admission import Verdict
 from scp.boundary import attempt
 from scp.deposit import Announced, Depositor
+from scp.flood import Flow
+from scp.header import usable_uid
 from scp.house import House
-from scp.negotiation import VERIFICATION, supported
+from scp.negotiation import is_storage, supported
 from scp.reactor import BoundedSocket, GuardedReactor
 from scp.statuses import Reply, Status
+from scp.tls import LOST, shake_hands
 
 LOG: Final = logging.getLogger(__name__)
 CALLING_UNKNOWN, CALLED_UNKNOWN = (1, 1, 3), (1, 1, 7)  # result, source, reason (PS3.8 9.3.4)
 CONGESTION, LIMIT_EXCEEDED = (2, 3, 1), (2, 3, 2)
-NO_PLACE: Final = "too many associations at the same time"
+FLOOD: Final = "too many association requests per second"
 NO_STORAGE: Final = "fault in this node, see its log"
 
 
@@ -48,7 +54,10 @@ class Acceptor(Association):
     def __init__(self, ae: ApplicationEntity, house: House) -> None:
         super().__init__(ae, "acceptor")
         self.house = house
+        if house.services:
+            self._handlers |= house.services.handlers
         self.depositor: Depositor | None = None
+        self.afterwards: list[Callable[[], None]] = []  # to be done once the response to the present request is sent
         self.lost = False  # the connection broke without release or abort
         self.acse = Negotiation(self)
         self.dul = self.make_reactor()
@@ -84,12 +93,31 @@ class Acceptor(Association):
     def run_reactor(self) -> None:
         """The thread: the whole life of the association."""
         try:
-            super().run_reactor()
+            if self._secured():
+                super().run_reactor()
         finally:
             self._over()
 
+    def _secured(self) -> bool:
+        """The TLS handshake, where the connection came to the port for TLS. Whoever fails is gone."""
+        wrapped = self.dul.socket
+        if wrapped is None or not isinstance(wrapped.socket, ssl.SSLSocket):
+            return True
+        fault = shake_hands(wrapped.socket, self.house.settings.request_seconds)
+        if fault:
+            wrapped.close()
+            self._report_untrusted(fault)
+        return not fault
+
+    def _report_untrusted(self, fault: str) -> None:
+        address = self.requestor.address or ""
+        if fault != LOST and self.house.flood.judge(address) is Flow.FREE:
+            LOG.warning("TLS with %s failed: %s", address, fault)
+            attempt(lambda: self.house.intake.rejected(Caller("", "", address), f"TLS: {fault}"))
+
     def _over(self) -> None:
         self.drop()
+        self.dimse.msg_queue.put((None, None))  # whoever waits for a response in another thread need not wait any longer
         self.finished("lost" if self.lost else "aborted")
 
     def finished(self, how: str) -> None:
@@ -114,14 +142,20 @@ class Acceptor(Association):
         self.abort()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        """C-STORE here, C-ECHO by pynetdicom; whoever asks for what was not negotiated is not understood (PS3.7 8.1)."""
+        """C-STORE here, the rest by pynetdicom; whoever asks for what was not negotiated is not understood (PS3.7 8.1)."""
         if isinstance(msg, C_STORE) and msg.is_valid_request and context_id in self._accepted_cx:
             self._store(msg, context_id)
-        elif isinstance(msg, C_ECHO):
+        elif isinstance(msg, C_ECHO) or self._testifies(msg, context_id):
             super()._serve_request(msg, context_id)
+            while self.afterwards:
+                self.afterwards.pop(0)()
         else:
             LOG.warning("%s sent a message this node does not take", self.caller.calling_ae)
             self.abort()
+
+    def _testifies(self, msg: Any, context_id: int) -> bool:
+        services, context = self.house.services, self._accepted_cx.get(context_id)
+        return bool(services and context and services.takes(msg, str(context.abstract_syntax)))
 
     def _store(self, request: C_STORE, context_id: int) -> None:
         self.respond(request, context_id, self._stored(request, context_id))
@@ -141,7 +175,7 @@ class Acceptor(Association):
     def _stored(self, request: C_STORE, context_id: int) -> Reply:
         context = self._accepted_cx[context_id]
         assert self.depositor is not None and request.DataSet is not None
-        if context.abstract_syntax == VERIFICATION:
+        if not is_storage(str(context.abstract_syntax)):
             reply = Reply(Status.SOP_CLASS_NOT_SUPPORTED, "not a storage presentation context")
             self.depositor.refused(reply)
             return reply
@@ -160,16 +194,21 @@ class Negotiation(ACSE):
 
     def _negotiate_as_acceptor(self) -> None:
         house, assoc = self.assoc.house, self.assoc
-        verdict = house.admission.verdict(assoc.caller)
-        if verdict:
+        caller = assoc.caller
+        flow, verdict = house.flood.judge(caller.address), house.admission.verdict(caller)
+        if flow is not Flow.FREE:
+            self._reject(CONGESTION, FLOOD if flow is Flow.FIRST else "")
+        elif verdict:
             self._reject(CALLED_UNKNOWN if verdict is Verdict.CALLED_AE else CALLING_UNKNOWN, verdict)
-        elif not house.associations.accept(assoc):
-            self._reject(LIMIT_EXCEEDED, NO_PLACE)
+        elif why_not := house.associations.accept(assoc, (caller.calling_ae, caller.address)):
+            self._reject(LIMIT_EXCEEDED, why_not)
         elif not assoc.open():
             self._reject(CONGESTION, NO_STORAGE)
         else:
             request = cast(A_ASSOCIATE, assoc.requestor.primitive)
-            assoc.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
+            assoc.acceptor.supported_contexts = supported(
+                request.presentation_context_definition_list, house.services.sop_classes if house.services else frozenset()
+            )
             super()._negotiate_as_acceptor()
 
     def send_release(self, is_response: bool = False) -> None:
@@ -179,21 +218,31 @@ class Negotiation(ACSE):
         super().send_release(is_response)
 
     def _reject(self, reason: tuple[int, int, int], words: str) -> None:
+        """``words`` are for the administrator; none: it need not be reported."""
         self.send_reject(*reason)
-        caller = self.assoc.caller
-        attempt(lambda: self.assoc.house.intake.rejected(caller, words))
+        caller, proposed = self.assoc.caller, self._proposed()
+        if words:
+            attempt(lambda: self.assoc.house.intake.rejected(caller, words, proposed))
         self.assoc.kill()
+
+    def _proposed(self) -> tuple[str, ...]:
+        """What the caller wanted to send: its abstract syntaxes, each once, without what is no UID."""
+        request = cast(A_ASSOCIATE, self.assoc.requestor.primitive)
+        found = (usable_uid(str(context.abstract_syntax or "")) for context in request.presentation_context_definition_list)
+        return tuple(dict.fromkeys(uid for uid in found if uid))
 
 
 def attempt_shutdown(sock: socket.socket) -> None:
     """Wake whoever reads from it; a socket that is closed already is what we want."""
     try:
-        sock.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # that of SSLSocket pulls the TLS from under the reader's feet
     except OSError:
         return
 
 
 def quiet_library() -> None:
-    """pynetdicom logs what it receives and quotes it in errors: nothing of that belongs into a log (it may name patients)."""
+    """pynetdicom and pydicom quote what they read in logs and warnings: nothing of that belongs there (it may name patients)."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
     _config.LOG_HANDLER_LEVEL = "none"

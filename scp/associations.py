@@ -5,6 +5,9 @@ import time
 from typing import Final, Protocol
 
 WAITING_LIMIT: Final = 64  # connections that have not yet asked for an association
+NO_PLACE: Final = "too many associations at the same time"
+NO_PLACE_FOR_PEER: Final = "too many associations of this caller at the same time"
+Peer = tuple[str, str]  # calling AE title and address
 
 
 class Running(Protocol):
@@ -26,11 +29,13 @@ class Running(Protocol):
 class Associations:
     """Only accepted associations count against ``limit``: whoever merely connects takes no place from those who send."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, per_peer: int = 0) -> None:
+        """``per_peer`` 0: no other limit than ``limit``."""
+        self._limit, self._per_peer = limit, per_peer or limit
         self._lock = threading.Lock()
         self._waiting: dict[Running, None] = {}  # oldest first
-        self._accepted: set[Running] = set()
+        self._accepted: dict[Running, tuple[Peer, float]] = {}  # whose, and since when; oldest first
+        self._named: set[Running] = set()  # by ``older_than`` already
 
     def connected(self, association: Running) -> None:
         """A connection was made. When too many wait, the one that has waited longest is closed."""
@@ -42,20 +47,32 @@ class Associations:
         if oldest:
             oldest.drop()
 
-    def accept(self, association: Running) -> bool:
-        """Whether there is a place for it; then it has one."""
+    def accept(self, association: Running, peer: Peer = ("", "")) -> str:
+        """Give it a place; returns why not, when there is none."""
         with self._lock:
             self._waiting.pop(association, None)
             if len(self._accepted) >= self._limit:
-                return False
-            self._accepted.add(association)
-            return True
+                return NO_PLACE
+            if sum(other == peer for other, _ in self._accepted.values()) >= self._per_peer:
+                return NO_PLACE_FOR_PEER
+            self._accepted[association] = (peer, time.monotonic())
+            return ""
 
     def gone(self, association: Running) -> None:
         """Its thread ends."""
         with self._lock:
             self._waiting.pop(association, None)
-            self._accepted.discard(association)
+            self._accepted.pop(association, None)
+            self._named.discard(association)
+
+    def older_than(self, seconds: float, once: bool = False) -> list[Running]:
+        """Those accepted longer ago; ``once``: without those that were named ``once`` before."""
+        before = time.monotonic() - seconds
+        with self._lock:
+            found = [one for one, (_, since) in self._accepted.items() if since < before and not (once and one in self._named)]
+            if once:
+                self._named.update(found)
+        return found
 
     def end(self, seconds: float) -> None:
         """Close what only waits, give the others ``seconds`` to end, then abort them and wait until they are gone."""

@@ -9,7 +9,7 @@ from pynetdicom.transport import AssociationSocket
 from scp.association import Acceptor
 from scp.command_set import StoreRequest, store_response
 from scp.fast_reactor import FastReactor, FastSocket
-from scp.negotiation import VERIFICATION
+from scp.negotiation import is_storage
 from scp.statuses import Reply
 
 NO_LIMIT: Final = 1 << 32
@@ -31,7 +31,7 @@ class FastAcceptor(Acceptor):
     def storage_syntax(self, context_id: int) -> str | None:
         """The transfer syntax of an accepted storage context."""
         context = self._accepted_cx.get(context_id)
-        if context is None or context.abstract_syntax == VERIFICATION:
+        if context is None or not is_storage(str(context.abstract_syntax)):
             return None
         return str(context.transfer_syntax[0])
 

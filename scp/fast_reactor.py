@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pynetdicom.transport import AssociationSocket
 
 from scp.messages import BreachError, Messages
+from scp.progress import Progress
 from scp.reactor import LINGER_SECONDS, MALFORMED, NEGOTIATION_LIMIT, GuardedReactor, acknowledge
+from scp.tls import say_goodbye
 
 if TYPE_CHECKING:
     from scp.fast_association import FastAcceptor
@@ -39,6 +41,8 @@ class FastReactor(GuardedReactor):
         self._start = self._end = 0  # of what is in the buffer and not parsed
         self._collected = bytearray()  # of a PDU that is not data
         self._linger_until = 0.0
+        settings = assoc.house.settings
+        self.progress = Progress(settings.min_bytes_per_second, settings.idle_seconds)
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
 
@@ -170,6 +174,9 @@ class FastReactor(GuardedReactor):
             self.event_queue.put("Evt17")
             return 0
         self._end += count
+        if not self.progress.received(count):
+            self.messages.discard()
+            self.event_queue.put("Evt19")  # an A-ABORT
         return count
 
     def _make_room(self) -> None:
@@ -275,11 +282,13 @@ class FastSocket(AssociationSocket):
     def __init__(self, assoc: "FastAcceptor", client_socket: socket.socket) -> None:
         super().__init__(assoc, client_socket=client_socket)
         self._seconds = assoc.house.settings.idle_seconds
+        self._progress = assoc.dul.progress
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client_socket.setblocking(False)
 
     def send(self, bytestream: bytes) -> None:
         """Send all of it; a connection that does not take it becomes event 17."""
+        self._progress.answered()
         deadline = time.monotonic() + self._seconds
         done = 0
         while self.socket is not None and done < len(bytestream):
@@ -301,7 +310,8 @@ def _writable(sock: socket.socket, seconds: float) -> bool:
 
 
 def _end_output(sock: socket.socket) -> None:
+    say_goodbye(sock)
     try:
-        sock.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(sock, socket.SHUT_WR)
     except OSError:
         return

@@ -1,10 +1,12 @@
 """What every association of a receiver shares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.seams import Intake
 from scp.admission import Admission
 from scp.associations import Associations
+from scp.evidence import Services
+from scp.flood import Flood
 from scp.settings import ReceiverSettings
 
 
@@ -16,3 +18,5 @@ class House:
     admission: Admission
     intake: Intake
     associations: Associations
+    services: Services | None = None  # MPPS, instance availability, storage commitment
+    flood: Flood = field(default_factory=lambda: Flood(0.0))

@@ -37,16 +37,18 @@ def is_storage(abstract_syntax: str) -> bool:
     return "Storage" in name and "Commitment" not in name
 
 
-def supported(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+def supported(proposed: Iterable[PresentationContext], also: frozenset[str] = frozenset()) -> list[PresentationContext]:
     """What we support of ``proposed``: the known transfer syntaxes, in the order of the requestor's preference.
 
-    Private transfer syntaxes are left out: the sender then falls back to one that can also be decoded.
+    ``also`` are SOP classes of other services that are taken. Private transfer syntaxes are left out: the sender then falls
+    back to one that can also be decoded.
     """
     syntaxes: dict[UID, dict[UID, None]] = {}
     for context in proposed:
-        if context.abstract_syntax and (context.abstract_syntax == VERIFICATION or is_storage(context.abstract_syntax)):
+        wanted = context.abstract_syntax
+        if wanted and (wanted == VERIFICATION or wanted in also or is_storage(wanted)):
             known = (uid for uid in context.transfer_syntax if uid in TRANSFER_SYNTAXES)
-            syntaxes.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(known))
+            syntaxes.setdefault(wanted, {}).update(dict.fromkeys(known))
     return [_context(abstract, list(transfer)) for abstract, transfer in syntaxes.items()]
 
 

@@ -11,6 +11,8 @@ from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.transport import AssociationSocket
 
+from scp.progress import Progress
+
 if TYPE_CHECKING:
     from scp.association import Acceptor
 
@@ -78,12 +80,18 @@ class BoundedSocket(AssociationSocket):
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._limit = max(settings.max_pdu, NEGOTIATION_LIMIT)
         self._idle_seconds, self._request_seconds = settings.idle_seconds, settings.request_seconds
+        self._progress = Progress(settings.min_bytes_per_second, settings.idle_seconds)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly so many bytes, fewer at the end of the connection. Raises OSError for too many or too late ones."""
         if nr_bytes > self._limit:
             raise OSError(f"a PDU of {nr_bytes} bytes")
         return self._read(bytearray(nr_bytes), time.monotonic() + self._patience())
+
+    def send(self, bytestream: bytes) -> None:
+        """See ``AssociationSocket``."""
+        self._progress.answered()
+        super().send(bytestream)
 
     def _patience(self) -> float:
         """Seconds to wait for what was begun."""
@@ -101,6 +109,8 @@ class BoundedSocket(AssociationSocket):
                 count = self.socket.recv_into(view[done:])
                 if not count:
                     break
+                if not self._progress.received(count):
+                    raise OSError("a sender that hardly sends")
                 acknowledge(self.socket)
                 done += count
         del data[done:]

@@ -1,52 +1,98 @@
-"""The C-STORE and C-ECHO SCP: what it answers with success, the intake has committed."""
+"""The SCP for C-STORE, C-ECHO and what modalities say about a study: what it answers with success has been recorded."""
 
 import threading
+from collections.abc import Iterable
 
 from pynetdicom.ae import ApplicationEntity
 
 from domain.errors import ConfigurationError
+from domain.evidence import Witness
 from domain.seams import Intake
 from scp.admission import Admission
 from scp.association import quiet_library
 from scp.associations import Associations
+from scp.evidence import Services
+from scp.flood import Flood
 from scp.house import House
 from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from scp.reports import Reports
 from scp.server import Server
-from scp.settings import ReceiverSettings
+from scp.settings import Peer, ReceiverSettings
+from scp.tls import TlsListener, TlsSettings
+from scp.warden import Warden
 
 
 class Receiver:
-    """Listens between ``start`` and ``stop``; one thread accepts, one per association receives."""
+    """Listens between ``start`` and ``stop``; one thread per port accepts, one per association receives."""
 
-    def __init__(self, settings: ReceiverSettings, intake: Intake) -> None:
-        """Raises ConfigurationError when a peer's address is none."""
+    def __init__(self, settings: ReceiverSettings, intake: Intake, witness: Witness | None = None) -> None:
+        """``witness`` makes it take MPPS, instance availability and storage commitment.
+
+        Raises ConfigurationError when a peer's address is none.
+        """
         self._settings = settings
         admission = Admission(settings.peers, settings.ae_title, settings.admit_unknown)
-        self._house = House(settings, admission, intake, Associations(settings.max_associations))
-        self._server: Server | None = None
-        self._thread: threading.Thread | None = None
+        associations = Associations(settings.max_associations, settings.max_per_peer)
+        flood = Flood(settings.requests_per_second)
+        services = Services(witness, Reports(settings.ae_title, admission.port)) if witness else None
+        self._house = House(settings, admission, intake, associations, services, flood)
+        self._tls = TlsListener(settings.tls) if settings.tls else None
+        self._listeners: list[tuple[Server, threading.Thread]] = []
+        self._warden = Warden(associations, settings.association_seconds) if settings.association_seconds else None
+        self.tls_port = 0  # of TLS, once it listens
 
     def start(self) -> int:
-        """Listen; returns the port. Raises ConfigurationError when the address cannot be used."""
+        """Listen; returns the port, that of TLS when there is no other. Raises ConfigurationError when one cannot be used."""
         quiet_library()
         settings = self._settings
         try:
-            self._server = Server(_entity(settings), self._house)
-        except OSError as error:
-            words = (error.strerror or type(error).__name__).lower()
-            raise ConfigurationError(f"scp.port: cannot listen on {settings.bind} port {settings.port}: {words}") from None
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="receiver", daemon=True)
-        self._thread.start()
-        return int(self._server.server_address[1])
+            port = self._listen("scp.port", settings.port) if settings.plain else 0
+            if settings.tls and self._tls:
+                self.tls_port = self._listen("scp.tls.port", settings.tls.port, self._tls)
+        except ConfigurationError:
+            self._end_listening()
+            raise
+        if self._warden:
+            self._warden.start()
+        return port or self.tls_port
+
+    def admit(self, peers: Iterable[Peer]) -> None:
+        """Who may send from now on; running associations go on. Raises ConfigurationError and changes nothing."""
+        self._house.admission.replace(peers)
+
+    def reload_certificates(self, settings: TlsSettings) -> None:
+        """Read them again for associations to come. Raises ConfigurationError and changes nothing."""
+        if self._tls:
+            self._tls.reload(settings)
 
     def stop(self) -> None:
         """No new associations; running ones have ``stop_seconds`` to end, then they are aborted. What was acknowledged stays."""
-        server, self._server = self._server, None
-        if server is None or self._thread is None:
+        if not self._listeners:
             return
-        server.shutdown()
-        self._thread.join()
+        self._end_listening()
         self._house.associations.end(self._settings.stop_seconds)
+        if self._warden:
+            self._warden.stop()
+        if self._house.services:
+            self._house.services.reports.stop()
+
+    def _listen(self, key: str, port: int, tls: TlsListener | None = None) -> int:
+        settings = self._settings
+        try:
+            server = Server(_entity(settings), self._house, port, tls)
+        except OSError as error:
+            words = (error.strerror or type(error).__name__).lower()
+            raise ConfigurationError(f"{key}: cannot listen on {settings.bind} port {port}: {words}") from None
+        thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="receiver", daemon=True)
+        thread.start()
+        self._listeners.append((server, thread))
+        return int(server.server_address[1])
+
+    def _end_listening(self) -> None:
+        while self._listeners:
+            server, thread = self._listeners.pop()
+            server.shutdown()
+            thread.join()
 
 
 def _entity(settings: ReceiverSettings) -> ApplicationEntity:

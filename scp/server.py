@@ -1,6 +1,7 @@
 """The listening socket: a thread that accepts connections and starts an association for each."""
 
 import logging
+import socket
 import socketserver
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 from scp.association import Acceptor
 from scp.fast_association import FastAcceptor
 from scp.house import House
+from scp.tls import TlsListener
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -19,14 +21,19 @@ class Server(AssociationServer):
 
     request_queue_size = 128
 
-    def __init__(self, ae: ApplicationEntity, house: House) -> None:
+    def __init__(self, ae: ApplicationEntity, house: House, port: int, tls: TlsListener | None = None) -> None:
         """Binds and listens. Raises OSError."""
-        self.house = house
+        self.house, self._tls = house, tls
         settings = house.settings
-        super().__init__(ae, (settings.bind, settings.port), settings.ae_title, [], request_handler=_Handler)
+        super().__init__(ae, (settings.bind, port), settings.ae_title, [], request_handler=_Handler)
 
     def _bind_defaults(self) -> None:
         """Handlers are bound to associations, not here."""
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; the TLS handshake is left to the thread of its association: nobody else waits for it."""
+        connection, address = super().get_request()
+        return (self._tls.wrap(connection) if self._tls else connection), address
 
     def service_actions(self) -> None:
         """pynetdicom collects garbage here for every sixtieth connection, which stops all receiving threads."""

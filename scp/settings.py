@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from scp.tls import TlsSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -9,6 +11,7 @@ class Peer:
 
     ae_title: str
     address: str = ""
+    port: int = 0  # where it listens for storage commitment reports; 0: they go back on its own association
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,9 @@ class ReceiverSettings:
     max_pdu: int = 262144  # announced to the peer; a longer P-DATA-TF ends the association
     max_object: int = 16_000_000_000  # a longer data set is refused
     fast_path: bool = True
+    max_per_peer: int = 0  # associations of one AE title and address at the same time; 0: only max_associations counts
+    association_seconds: float = 0.0  # from acceptance; then it is aborted; 0: as long as it takes
+    requests_per_second: float = 0.0  # of one address; more are rejected as "temporary congestion"; 0: any number
+    min_bytes_per_second: float = 0.0  # of a message that is being sent, judged after idle_seconds; 0: any
+    plain: bool = True  # whether ``port`` is open
+    tls: TlsSettings | None = None
