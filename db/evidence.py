@@ -90,6 +90,13 @@ class Testimony:
                 found.update(connection.execute(query).scalars())
         return found
 
+    def last_caller(self, study_uid: str) -> str:
+        """The calling AE title the newest image of a study came from, or ""."""
+        newest = select(instances.c.calling_ae).where(instances.c.study_uid == study_uid)
+        with self._database.read() as connection:
+            found = connection.execute(newest.order_by(instances.c.instance_id.desc()).limit(1)).scalar_one_or_none()
+        return str(found or "")
+
     def is_listed_complete(self, study_uid: str) -> bool:
         """Whether all that others listed of a study, and nothing else, is here."""
         with self._database.read() as connection:

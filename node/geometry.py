@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
 FEWEST: Final = 5  # slices that make a stack
@@ -33,6 +34,7 @@ _BROKEN: Final = (
     OSError,
     struct.error,
     zlib.error,
+    InvalidDicomError,
 )
 _WANTED: Final = [0x00080008, 0x00200032, _LAST]  # Image Type, Image Position (Patient)
 

@@ -3,11 +3,15 @@
 import argparse
 from collections import Counter
 from shutil import disk_usage
+from typing import TYPE_CHECKING
 
 from domain.errors import PermanentError
 from node.commands.jobs import JOB_COLUMNS, job_row
 from node.commands.options import Commands, command, settings_of, store_of
-from node.commands.output import show_json, show_pairs, show_table
+from node.commands.output import plain, show_json, show_pairs, show_table
+
+if TYPE_CHECKING:
+    from node.waiting import Completeness
 
 
 def register(commands: Commands) -> None:
@@ -60,16 +64,23 @@ ALL = 1_000_000_000
 
 
 def _studies(args: argparse.Namespace) -> int:
-    studies = store_of(args).studies(limit=args.limit)
+    from node.waiting import waits_for
+
+    store = store_of(args)
+    studies = [(s, waits_for(store, s)) for s in store.studies(limit=args.limit)]
     if args.json:
-        show_json(studies)
+        show_json([{**plain(s), "waiting_for": waits} for s, waits in studies])
         return 0
-    rows = [(s.study_uid, s.state, s.revision, s.series, s.instances, s.first_at, s.last_at) for s in studies]
-    show_table(("study", "state", "revision", "series", "images", "first", "last"), rows, "no studies")
+    rows = [
+        (s.study_uid, s.state, s.revision, s.series, s.instances, s.first_at, s.last_at, "; ".join(waits)) for s, waits in studies
+    ]
+    show_table(("study", "state", "revision", "series", "images", "first", "last", "waiting for"), rows, "no studies")
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
+    from node.waiting import completeness
+
     store = store_of(args)
     study = store.study(args.study)
     if study is None:
@@ -77,8 +88,9 @@ def _show(args: argparse.Namespace) -> int:
     jobs = store.jobs(study_uid=args.study, limit=ALL)
     results = {job.job_id: store.artifacts(job.job_id) for job in jobs}
     rows = list(store.audit(study_uid=args.study))
+    complete = completeness(store, study, settings_of(args).study)
     if args.json:
-        show_json({"study": study, "jobs": jobs, "artifacts": results, "audit": rows})
+        show_json({"study": study, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
         return 0
     show_pairs(
         {
@@ -89,6 +101,7 @@ def _show(args: argparse.Namespace) -> int:
             "images": study.instances,
         }
     )
+    _show_completeness(complete)
     print()
     show_table(JOB_COLUMNS, [job_row(job) for job in jobs], "no jobs: no rule wanted this study, or it is not complete yet")
     print()
@@ -98,3 +111,24 @@ def _show(args: argparse.Namespace) -> int:
     events = Counter(row.event for row in rows)
     show_table(("audit", "rows"), sorted(events.items()))
     return 0
+
+
+def _show_completeness(complete: "Completeness") -> None:
+    """Why it is complete, or what it waits for, with the first images that are missing by name."""
+    if complete.settled_by:
+        show_pairs({"complete by": complete.settled_by})
+    else:
+        waits = "; ".join(complete.waiting_for)
+        quiet = f"{complete.quiet_seconds:g} s ({complete.quiet_from})"
+        show_pairs({"waiting for": waits, "quiet time": quiet, "quiet at": complete.quiet_at, "deadline": complete.deadline})
+    said = complete.standing.statements
+    if said:
+        print()
+        columns = ("evidence", "by", "ended", "listed", "missing", "at")
+        show_table(columns, [(s.source, s.actor, "yes" if s.final else "no", s.listed, s.missing, s.at) for s in said])
+    named = [(s.source, uid) for s in said if s.final for uid in s.first_missing]
+    if named:
+        print()
+        show_table(("listed by", "missing SOP Instance UID"), named)
+    for hold in complete.standing.holds:
+        print(f"{hold.kind.value}: {hold.words}")
