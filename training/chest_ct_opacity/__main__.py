@@ -4,7 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the thread pools of NumPy, PyTorch and OpenVINO wait for each other on small machines
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # the thread pools of NumPy, PyTorch and OpenVINO wait for each other on small machines
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from training.chest_ct_opacity import card, pool
@@ -45,11 +47,30 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     figures = evaluate.measure(options.data, pool.OUT / "pictures")
     figures["real_normal_study"] = external.check(options.data, pool.OUT / "pictures")
+    figures["training"] = _facts(options.data)
     evaluate.write(figures)
 
 
+def _facts(data: Path) -> dict[str, int]:
+    import torch
+
+    from training.chest_ct_opacity import evaluate, real
+
+    return {
+        "steps": int(torch.load(CHECKPOINT, weights_only=True)["steps"]),
+        "resamples": evaluate.RESAMPLES,
+        "held_out": real.TEST_SLICES,
+        "annotated_slices": len(real.trained_numbers(data)),
+        "ct_slices": len(real.trained_ct(data)),
+        "phantoms": len(pool.PHANTOM_SEEDS),
+    }
+
+
 def _card(_: argparse.Namespace) -> None:
+    from inference import package
+
     card.write()
+    package.seal(card.PACKAGE)
 
 
 def main() -> None:

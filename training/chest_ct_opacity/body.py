@@ -1,6 +1,7 @@
 """The anatomy of a made-up person: which tissue lies at each point of a volume, with exact lung truth.
 
-Axes: x grows to the patient's left, y to the back, z to the head, all in mm; z = 0 is the lowest lung recess. No patient data goes in.
+Axes: x grows to the patient's left, y to the back, z to the head, all in mm; z = 0 is the lowest lung recess.
+No patient data goes in.
 """
 
 from dataclasses import dataclass
@@ -227,9 +228,15 @@ class _Painter:
         inside = self.lungs == 0
         blood = p.blood
         self.put((self.heart_r < 0.9) & inside & (self.rc < 1.1), blood * 0.9 + 5)
-        for x, y, r, low, high in ((24, self.spine_y - 24, 12, -200, 0.72 * h), (14, -28, 15, 0.45 * h, 0.72 * h), (-22, -18, 9, 0.4 * h, h)):
+        for x, y, r, low, high in (
+            (24, self.spine_y - 24, 12, -200, 0.72 * h),
+            (14, -28, 15, 0.45 * h, 0.72 * h),
+            (-22, -18, 9, 0.4 * h, h),
+        ):
             self.put((_ellipse(self.x - x, self.y - y, r, r) < 1) & (self.z > low) & (self.z < high) & inside, blood)
-        arch = (_ellipse(self.x - 18, self.y - (self.spine_y - 52) / 2, 11.0, self.spine_y / 2 + 5) < 1) & (np.abs(self.z - 0.72 * h) < 9)
+        arch = (_ellipse(self.x - 18, self.y - (self.spine_y - 52) / 2, 11.0, self.spine_y / 2 + 5) < 1) & (
+            np.abs(self.z - 0.72 * h) < 9
+        )
         self.put(arch & inside, blood)
         carina = 0.58 * h
         ty = self.spine_y - 42 - rng.uniform(0, 8)
@@ -257,7 +264,9 @@ class _Painter:
         phase = self.z + rng.uniform(30, 60) * np.sin(angle) + rng.uniform(0, 30)
         rib = (np.mod(phase, 27) < 10) & (self.rc > 1.01) & (self.rc < 1.01 + 9 / np.maximum(self.ca, 9)) & (self.z > -60)
         self.put(rib & (self.z < p.height) & (self.depth > p.fat * 0.7), np.where(self.streak > 0.3, 180.0, 420.0))
-        sternum = (_ellipse(self.x, self.cy + self.cb + 8, 17.0, 6.0) < 1) & (self.z > 0.25 * p.height) & (self.z < 0.85 * p.height)
+        sternum = (
+            (_ellipse(self.x, self.cy + self.cb + 8, 17.0, 6.0) < 1) & (self.z > 0.25 * p.height) & (self.z < 0.85 * p.height)
+        )
         self.put(sternum & (self.depth > 2), 230.0)
         self._shoulders()
 

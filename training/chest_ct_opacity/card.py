@@ -1,5 +1,64 @@
-"""placeholder."""
+"""Writes the model card from figures.json, so that the two cannot disagree."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from training.chest_ct_opacity.where import PACKAGE
+
+FIGURES = Path(__file__).parent / "figures.json"
+TEXT = Path(__file__).parent / "card.md"
+
+
+def _interval(values: list[float]) -> str:
+    return f"{values[0]:g} to {values[1]:g}"
+
+
+def _row(what: str, of: str, found: dict[str, Any]) -> str:
+    figures = (f"{found[key]:g} ({_interval(found[key + '_ci95'])})" for key in ("pooled", "mean"))
+    return f"| {what} | {of} | {' | '.join(figures)} |"
+
+
+def overlaps(figures: dict[str, Any]) -> str:
+    """The table of Dice figures."""
+    slices, phantoms = figures["annotated_slices"], figures["phantoms"]
+    n = slices["infection"]["cases"]
+    rows = [
+        "| what | on | Dice of all pixels together (95 % interval) | mean Dice of the cases (95 % interval) |",
+        "| --- | --- | --- | --- |",
+        _row("both opacities together", f"{n} annotated slices held out", slices["infection"]),
+        _row("ground-glass opacity", f"{slices['ground_glass']['cases']} of them", slices["ground_glass"]),
+        _row("consolidation", f"{slices['consolidation']['cases']} of them", slices["consolidation"]),
+        _row("left and right lung", f"the same slices ({slices['lungs']['cases']} lungs)", slices["lungs"]),
+        _row(
+            "left and right lung",
+            f"CT slices of two patients held out ({figures['ct_slices_lungs']['cases']} lungs)",
+            figures["ct_slices_lungs"],
+        ),
+        _row("left and right lung", f"{phantoms['sick_volumes']} diseased phantom volumes", phantoms["lungs"]),
+        _row("both opacities together", "the same phantom volumes", phantoms["infection"]),
+    ]
+    return "\n".join(rows)
+
+
+def render(figures: dict[str, Any], text: str) -> str:
+    """The card: the words of card.md with every figure filled in."""
+    phantoms, normal = figures["phantoms"], figures["real_normal_study"]
+    values = {
+        "OVERLAPS": overlaps(figures),
+        "NORMAL_VOLUMES": f"{phantoms['normal_volumes']}",
+        "FALSE_MEAN": f"{phantoms['false_opacity_percent_mean']:g}",
+        "FALSE_CI": _interval(phantoms["false_opacity_percent_ci95"]),
+        "FALSE_WORST": f"{phantoms['false_opacity_percent_worst']:g}",
+        "PHANTOM_LUNG_ERROR": f"{phantoms['lung_volume_error_percent_mean']:g}",
+        **{f"REAL_{key.upper()}": f"{value}" for key, value in normal.items()},
+        **{f"TRAINED_{key.upper()}": f"{value}" for key, value in figures["training"].items()},
+    }
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", value)
+    return text
 
 
 def write() -> None:
-    """x."""
+    """Writes MODEL_CARD.md into the package; seal the package afterwards."""
+    (PACKAGE / "MODEL_CARD.md").write_text(render(json.loads(FIGURES.read_text()), TEXT.read_text()))

@@ -14,8 +14,8 @@ from inference import archive, package
 from inference.analyse import Analyser
 from inference.volume import Volume
 from training.chest_ct_opacity import real, scan
-from training.chest_ct_opacity.where import PACKAGE
 from training.chest_ct_opacity.pool import IGNORE
+from training.chest_ct_opacity.where import PACKAGE
 
 FIGURES = Path(__file__).parent / "figures.json"
 NORMAL_SEEDS, SICK_SEEDS = range(9000, 9006), range(9100, 9104)
@@ -81,7 +81,12 @@ def picture(path: Path, hu: npt.NDArray[Any], labels: list[tuple[npt.NDArray[np.
     parts = [np.stack([grey] * 3, -1)]
     for lungs, opacity in labels:
         colour = np.stack([grey] * 3, -1)
-        for mask, tint in ((lungs == 1, (0, 45, 0)), (lungs == 2, (0, 0, 55)), (opacity == 1, (80, 40, 0)), (opacity == 2, (110, 0, 60))):
+        for mask, tint in (
+            (lungs == 1, (0, 45, 0)),
+            (lungs == 2, (0, 0, 55)),
+            (opacity == 1, (80, 40, 0)),
+            (opacity == 2, (110, 0, 60)),
+        ):
             colour[mask] += tint
         parts.append(colour)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,10 +23,12 @@ def network(checkpoint: Path) -> Network:
 
 
 def ir(checkpoint: Path, target: Path) -> None:
-    """Writes ``target`` (.xml, .bin beside it): input ``hu`` float32 [N,3,H,W], outputs ``lungs`` and ``opacity`` uint8 [N,H,W]."""
+    """Writes ``target`` and its .bin: input ``hu`` float32 [N,3,H,W], outputs ``lungs`` and ``opacity`` uint8 [N,H,W]."""
     example = torch.zeros(1, 3, SIZE, SIZE)
     with torch.no_grad():
-        model = ov.convert_model(Labeller(network(checkpoint)), example_input=example, input=[("hu", [-1, 3, SIZE, SIZE], np.float32)])
+        model = ov.convert_model(
+            Labeller(network(checkpoint)), example_input=example, input=[("hu", [-1, 3, SIZE, SIZE], np.float32)]
+        )
     for port, name in zip(model.outputs, ("lungs", "opacity"), strict=True):
         port.get_tensor().set_names({name})
     ov.save_model(model, target, compress_to_fp16=True)

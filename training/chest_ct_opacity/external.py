@@ -1,4 +1,4 @@
-"""A check on one real normal study that is never trained or tuned on: is the lung volume right, is almost nothing called opacity?"""
+"""A check on one real normal study, never trained or tuned on: is the lung volume right, is anything called opacity?"""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from training.chest_ct_opacity.where import PACKAGE
 
 
 def reference_lungs(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Lungs by threshold and morphology: air that does not reach the border of its slice, large in 3D, windpipe left out, vessels filled."""
+    """Lungs by threshold and morphology: air inside the body, large in 3D, windpipe left out, vessels filled."""
     air = hu < -400
     for plane in air:
         marks, _ = ndimage.label(plane)
@@ -55,7 +55,11 @@ def check(data: Path, pictures: Path | None = None) -> dict[str, Any]:
     if pictures:
         for k in range(8, len(volume.hu), 12):
             lungs, opacity = (plane[::2, ::2] for plane in reading.layers[:, k])
-            picture(pictures / f"normal-{k:03d}.png", volume.hu[k][::2, ::2], [(lungs, np.where(opacity > 0, opacity - 2, 0).astype(np.uint8))])
+            picture(
+                pictures / f"normal-{k:03d}.png",
+                volume.hu[k][::2, ::2],
+                [(lungs, np.where(opacity > 0, opacity - 2, 0).astype(np.uint8))],
+            )
     return {
         "outcome": str(outcome),
         "slices": len(volume.hu),

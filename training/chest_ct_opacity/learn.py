@@ -74,9 +74,11 @@ class _Learner:
     """Network, optimiser and moving average; one ``step`` per batch."""
 
     def __init__(self, checkpoint: Path) -> None:
-        network = Network()
+        network, self.steps = Network(), 0
         if checkpoint.exists():
-            network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
+            held = torch.load(checkpoint, weights_only=True)
+            network.load_state_dict(held["network"])
+            self.steps = int(held["steps"])
         self.network = network.to(memory_format=torch.channels_last).train()
         keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
@@ -87,14 +89,18 @@ class _Learner:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.network.coarse(hu.to(memory_format=torch.channels_last))
-        row, column = torch.randint(0, 2, (2,)).tolist()  # one of the four pixels under each logit: right on average, a quarter of the work
+        row, column = torch.randint(0, 2, (2,)).tolist()
         first, second = loss(logits.float(), labels[:, :, row::2, column::2])
         self.optimiser.zero_grad()
         (first + second).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
+        self.steps += 1
         return first.item(), second.item()
+
+    def save(self, checkpoint: Path, seed: int) -> None:
+        torch.save({"network": self.average.module.state_dict(), "steps": self.steps, "seed": seed}, checkpoint)
 
 
 def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60.0, seed: int = 1) -> None:
@@ -115,6 +121,6 @@ def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60
             sums = (0.97 * sums[0] + 0.03 * losses[0], 0.97 * sums[1] + 0.03 * losses[1])
             if progress - shown > 0.02:
                 shown = progress
-                torch.save({"network": learner.average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
+                learner.save(checkpoint, seed)
                 print(f"{progress:.0%} step {step} stacks {stacks} lungs {sums[0]:.3f} opacity {sums[1]:.3f}", flush=True)
-    torch.save({"network": learner.average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
+    learner.save(checkpoint, seed)

@@ -1,4 +1,6 @@
-"""The network: raw Hounsfield units of three neighbouring slices in, lung and opacity labels out; windows and arg-max are inside."""
+"""The network: Hounsfield units of three neighbouring slices in, lung and opacity labels out; windows and arg-max inside."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +31,8 @@ class Network(nn.Module):
         self.register_buffer("width", (bounds[:, 1] - bounds[:, 0]).repeat(3).reshape(1, -1, 1, 1))
         c = CHANNELS
         self.stem = _twice(3 * len(WINDOWS), c[0], 2)
-        self.down = nn.ModuleList(_twice(a, b, 2) for a, b in zip(c[:-1], c[1:], strict=True))
-        self.up = nn.ModuleList(_twice(b + a, a) for a, b in reversed(list(zip(c[:-1], c[1:], strict=True))))
+        self.down = nn.ModuleList(_twice(a, b, 2) for a, b in pairwise(c))
+        self.up = nn.ModuleList(_twice(b + a, a) for a, b in reversed(list(pairwise(c))))
         self.head = nn.Conv2d(c[0], LUNG_CLASSES + OPACITY_CLASSES, 1)
 
     def coarse(self, hu: Tensor) -> Tensor:

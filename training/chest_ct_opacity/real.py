@@ -121,9 +121,7 @@ def _nysbu_slice(path: Path, name: str) -> Slice:
 
 def nysbu(data: Path) -> Iterator[tuple[str, Slice]]:
     """The axial slices of COVID-19-NY-SBU, named by patient and file."""
-    root = data / "chest_ct" / "tcia_covid19_nysbu_slices"
-    for path in sorted(root.glob("*/axial/*.dcm")):
-        name = path.relative_to(root).as_posix()
+    for name, path in _axial(data).items():
         yield name, _nysbu_slice(path, name)
 
 
@@ -136,7 +134,9 @@ def to_hu(grey: Image2, air: float = -950.0, tissue: float = 40.0) -> Image2:
 
 
 def _resize(image: npt.NDArray[np.generic], shape: tuple[int, int], nearest: bool) -> npt.NDArray[np.generic]:
-    mode = Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if shape[0] < image.shape[0] else Image.Resampling.BILINEAR
+    mode = (
+        Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if shape[0] < image.shape[0] else Image.Resampling.BILINEAR
+    )
     return np.asarray(Image.fromarray(image).resize((shape[1], shape[0]), mode))
 
 
@@ -190,30 +190,46 @@ def semiseg_numbers(data: Path) -> list[int]:
 
 
 def _likeness(root: Path, first: int, second: int) -> float:
-    a, b = (np.asarray(Image.open(root / "images" / f"{n}.jpg").convert("L").resize((64, 64)), float).ravel() for n in (first, second))
+    a, b = (
+        np.asarray(Image.open(root / "images" / f"{n}.jpg").convert("L").resize((64, 64)), float).ravel() for n in (first, second)
+    )
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def semiseg(data: Path, held_out: bool, variants: int = 1) -> Iterator[tuple[str, Slice]]:
-    """The annotated slices: the last TEST_SLICES by number are held out, and whatever nearly equals one of them is used nowhere."""
+def trained_numbers(data: Path) -> list[int]:
+    """Annotated slices to train on: not the last TEST_SLICES, and none that nearly equals one of those."""
     root = data / "chest_ct" / "covid_semiseg" / "train"
     numbers = semiseg_numbers(data)
-    test = numbers[-TEST_SLICES:]
+    held_out = numbers[-TEST_SLICES:]
+    return [n for n in numbers[:-TEST_SLICES] if max(_likeness(root, n, t) for t in held_out) <= 0.9]
+
+
+def semiseg(data: Path, held_out: bool, variants: int = 1) -> Iterator[tuple[str, Slice]]:
+    """The annotated slices held out, always the same, or those to train on, each ``variants`` times with other grey levels."""
+    root = data / "chest_ct" / "covid_semiseg" / "train"
     if held_out:
-        for n in test:
+        for n in semiseg_numbers(data)[-TEST_SLICES:]:
             yield f"semiseg-{n}", _semiseg_slice(root, n, np.random.default_rng(n), 0.75, -950.0, 40.0)
         return
-    for n in numbers[:-TEST_SLICES]:
-        if max(_likeness(root, n, t) for t in test) > 0.9:
-            continue
+    for n in trained_numbers(data):
         for k in range(variants):
             rng = np.random.default_rng(1000 * n + k)
-            yield f"semiseg-{n}-{k}", _semiseg_slice(root, n, rng, rng.uniform(0.55, 0.98), rng.uniform(-1000, -890), rng.uniform(0, 70))
+            fill, air, tissue = rng.uniform(0.55, 0.98), rng.uniform(-1000, -890), rng.uniform(0, 70)
+            yield f"semiseg-{n}-{k}", _semiseg_slice(root, n, rng, fill, air, tissue)
+
+
+def _axial(data: Path) -> dict[str, Path]:
+    root = data / "chest_ct" / "tcia_covid19_nysbu_slices"
+    return {path.relative_to(root).as_posix(): path for path in sorted(root.glob("*/axial/*.dcm"))}
+
+
+def trained_ct(data: Path) -> list[str]:
+    """Names of the CT slices to train on: not those of the test patients, and none without a trustworthy lung mask."""
+    return [name for name in _axial(data) if not name.startswith((*TEST_PATIENTS, *UNUSED))]
 
 
 def training(data: Path) -> Iterator[tuple[str, Slice]]:
     """Every real slice that may be trained on."""
-    for name, slice_ in nysbu(data):
-        if not name.startswith((*TEST_PATIENTS, *UNUSED)):
-            yield "nysbu-" + name.replace("/axial/", "-").removesuffix(".dcm"), slice_
+    for name in trained_ct(data):
+        yield "nysbu-" + name.replace("/axial/", "-").removesuffix(".dcm"), _nysbu_slice(_axial(data)[name], name)
     yield from semiseg(data, held_out=False, variants=3)

@@ -55,8 +55,8 @@ def study(
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]:
     """Images, lungs (1 left, 2 right), opacity (1 ground glass, 2 consolidation) and spacing of phantom number ``seed``.
 
-    What is not given is drawn: ``lesion_count``, slice positions ``z`` (mm, equal steps), field of view. ``quiet`` scales the noise,
-    ``diffuse`` is the share of opacities that are widespread or follow the pleura.
+    What is not given is drawn: ``lesion_count``, slice positions ``z`` (mm, equal steps), field of view. ``quiet`` scales the
+    noise, ``diffuse`` is the share of opacities that are widespread or follow the pleura.
     """
     rng = np.random.default_rng(seed)
     step = rng.uniform(4.6, 7.0)

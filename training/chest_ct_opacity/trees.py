@@ -25,7 +25,9 @@ def grow(volume: Volume, side: int, radius: float, thinnest: float, rng: np.rand
     return np.concatenate(parts)
 
 
-def _branch(aim: Points, nodes: list[Points], radii: list[float], parts: list[Points], thinnest: float, rng: np.random.Generator) -> None:
+def _branch(
+    aim: Points, nodes: list[Points], radii: list[float], parts: list[Points], thinnest: float, rng: np.random.Generator
+) -> None:
     known = np.array(nodes)
     root = known[0]
     inward = np.linalg.norm(known - root, axis=1) < np.linalg.norm(aim - root)

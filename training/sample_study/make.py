@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless
 
 from training.chest_ct_opacity import scan
 
-SEED, SIZE, FOV_MM = 8, 512, 390.0
+SEED, SIZE, FOV_MM = 8, 288, 390.0
 LOWEST_MM, STEP_MM, SLICES = -35.0, 6.0, 56
 COMMENT = (
     "Synthetic image: a procedural chest phantom with synthetic opacities, made by training/sample_study of Ancilla. "
@@ -37,7 +37,7 @@ class Study:
 def study(seed: int = SEED, size: int = SIZE, slices: int = SLICES) -> Study:
     """The phantom of the demo; equal arguments give equal images."""
     levels = (LOWEST_MM + STEP_MM * SLICES / slices * np.arange(slices)).astype(np.float32)
-    return Study(*scan.study(seed, size, lesion_count=14, z=levels, fov_mm=FOV_MM, quiet=0.4, diffuse=0.0))
+    return Study(*scan.study(seed, size, lesion_count=14, z=levels, fov_mm=FOV_MM, quiet=0.06, diffuse=0.0))
 
 
 def uid(*parts: object) -> str:
