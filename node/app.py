@@ -18,7 +18,7 @@ from domain.audit import Event
 from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
-from node.config import Settings, load
+from node.config import ScpSettings, Settings, load
 from node.counting import Counting
 from node.delivering import Delivering, deliver
 from node.geometry import plane
@@ -31,7 +31,7 @@ from node.notify import notify
 from node.orders import SPOOL, Orders, installation_id
 from node.pool import Pool
 from node.quiet import Quiet
-from node.receiving import receiver_for
+from node.receiving import peers_of, receiver_for, with_admitted
 from node.runner import Runner
 from node.settler import Settler
 from node.tasks import perform, ready
@@ -47,7 +47,7 @@ class Node:
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         """Opens everything and recovers what a power cut left; nothing listens yet. Raises ConfigurationError."""
-        self.settings, self._clock = settings, clock
+        self._clock = clock
         self._awake = threading.Event()
         self._models = load_models(settings)
         data_dir = settings.node.data_dir
@@ -57,6 +57,9 @@ class Node:
         self._visitors = Visitors(data_dir)
         self.store = open_store(settings.node.database, clock)
         self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
+        self._listed = settings.peers  # those of the file
+        settings = replace(settings, peers=with_admitted(self._listed, self.store.admissions()))
+        self.settings = settings
         self.store.note(Event.NODE_STARTED, "node", {"models": {model.package_id: model.digest for model in self._models}})
         self._recover()
         study = settings.study
@@ -73,7 +76,7 @@ class Node:
             witness.arrived,
         )
         self._receiver = receiver_for(settings, self._intake, witness)
-        self._web = web_for(settings, self._intake)
+        self._web = web_for(settings, self._intake, lambda: self.settings.peers)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)
@@ -123,22 +126,42 @@ class Node:
         event("stopped")
 
     def reload(self) -> None:
-        """Read the file again: models with their rules, destinations and [delivery] change at once; the rest needs a restart,
-        and the log says so. A file with an error changes nothing."""
+        """Read the file again: peers, models with their rules, destinations, [delivery] and the files of [scp.tls] change at
+        once; the rest needs a restart, and the log says so. A file with an error changes nothing."""
         try:
             settings = load(self.settings.file)
             models = load_models(settings)
+            scp = _same_ports(settings.scp, self.settings.scp)
+            if scp.tls:
+                self._receiver.reload_certificates(scp.tls)
         except ConfigurationError as error:
             warn("not-reloaded", reason=str(error))
             return
-        fixed = ("node", "scp", "peers", "study", "compute", "console")
+        fixed = ("node", "study", "compute", "console")
         waiting = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
-        settings = replace(settings, **{name: getattr(self.settings, name) for name in fixed})
-        self.settings = self._orders.settings = self._delivering.settings = settings
+        waiting += ["scp"] if settings.scp != scp else []
+        settings = replace(settings, scp=scp, **{name: getattr(self.settings, name) for name in fixed})
+        self._listed = settings.peers
+        self._take(replace(settings, peers=with_admitted(self._listed, self.store.admissions())))
         self._models = self._orders.models = self._settler.models = models
-        event("reloaded", models=len(models), destinations=len(settings.destinations))
+        event("reloaded", models=len(models), destinations=len(settings.destinations), peers=len(self.settings.peers))
         if waiting:
             warn("restart-needed", sections=",".join(waiting))
+
+    def admit(self) -> None:
+        """Let in, or send away, whom ``ancilla admit`` has named since the last call."""
+        try:
+            peers = with_admitted(self._listed, self.store.admissions())
+        except AncillaError as error:
+            warn("trouble", error=type(error).__name__, at="admissions")
+            return
+        if peers != self.settings.peers:
+            self._take(replace(self.settings, peers=peers))
+            event("peers-changed", peers=len(peers))
+
+    def _take(self, settings: Settings) -> None:
+        self.settings = self._orders.settings = self._delivering.settings = settings
+        self._receiver.admit(peers_of(settings.peers))
 
     def _wake(self) -> None:
         self._awake.set()
@@ -173,6 +196,13 @@ class Node:
                 )
 
 
+def _same_ports(new: ScpSettings, old: ScpSettings) -> ScpSettings:
+    """The settings that run now, with the new certificate files."""
+    if new.tls is None or old.tls is None:
+        return old
+    return replace(old, tls=replace(new.tls, port=old.tls.port, only=old.tls.only))
+
+
 def serve(settings: Settings, clock: Callable[[], datetime]) -> None:
     """Run a node until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
     node = Node(settings, clock)
@@ -192,6 +222,7 @@ def serve(settings: Settings, clock: Callable[[], datetime]) -> None:
         while loop.is_alive():
             loop.join(0.5)
             node.reap()
+            node.admit()
             if again.is_set():
                 again.clear()
                 node.reload()

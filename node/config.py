@@ -13,6 +13,7 @@ from domain.errors import ConfigurationError
 from domain.instances import Caller
 from node.config_check import check_sections, near, read_section
 from node.rules import Rule, parse_rule
+from scp.tls import TlsSettings
 
 SENDER = "sender"  # in send_to: whoever sent the study
 SHIPPED = Path(__file__).resolve().parent / "shipped" / "models"  # in an installed package
@@ -30,7 +31,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ScpSettings:
-    """[scp]."""
+    """[scp] and [scp.tls]."""
 
     ae_title: str
     bind: str
@@ -38,11 +39,25 @@ class ScpSettings:
     max_associations: int
     reserve_gb: float
     admit_unknown: bool
+    max_associations_per_peer: int
+    requests_per_second: float
+    request_seconds: float
+    idle_seconds: float
+    association_seconds: float
+    min_bytes_per_second: float
+    max_pdu: int
+    max_object_gb: float
+    tls: TlsSettings | None = None  # None: no port for TLS
 
     @property
     def reserve_bytes(self) -> int:
         """Free space to keep (1 GB is 10^9 bytes)."""
         return int(self.reserve_gb * 1e9)
+
+    @property
+    def max_object(self) -> int:
+        """Bytes of the largest object."""
+        return int(self.max_object_gb * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +180,9 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
     """The settings in a parsed document that stands at ``file``. Raises ConfigurationError."""
     check_sections(document)
     folder = file.parent
-    one = {name: read_section(name, document.get(name, {}), name) for name in ("node", "scp", "study", "compute", "delivery")}
-    scp = ScpSettings(**one["scp"])
+    plain = dict(document) | {"scp": {name: value for name, value in document.get("scp", {}).items() if name != "tls"}}
+    one = {name: read_section(name, plain.get(name, {}), name) for name in ("node", "scp", "study", "compute", "delivery")}
+    scp = ScpSettings(**one["scp"], tls=_tls(document.get("scp", {}), folder))
     settings = Settings(
         file=file,
         node=_node(one["node"], folder),
@@ -195,6 +211,18 @@ def _node(values: dict[str, Any], folder: Path) -> NodeSettings:
 
 def _resolve(path: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / Path(path).expanduser()))
+
+
+def _tls(scp: Mapping[str, Any], folder: Path) -> TlsSettings | None:
+    if "tls" not in scp:
+        return None
+    if not isinstance(scp["tls"], dict):
+        raise ConfigurationError("scp.tls must be written [scp.tls]")
+    values = read_section("scp.tls", scp["tls"], "scp.tls")
+    files = {name: _resolve(values[name], folder) if values[name] else None for name in ("cert", "key", "ca")}
+    if values["require_client_cert"] and not values["ca"]:
+        raise ConfigurationError("scp.tls.ca is missing: scp.tls.require_client_cert = true needs it")
+    return TlsSettings(**(values | files))
 
 
 def _console(given: Mapping[str, Any], folder: Path) -> ConsoleSettings:

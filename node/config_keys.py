@@ -100,6 +100,41 @@ KEYS: Final = (
         between(0, 1e6),
     ),
     Key("scp", "admit_unknown", bool, False, "true: anybody who reaches the port may send"),
+    Key(
+        "scp",
+        "max_associations_per_peer",
+        int,
+        16,
+        "the same for one AE title and address; 0: only max_associations counts",
+        between(0, 1000),
+    ),
+    Key(
+        "scp",
+        "requests_per_second",
+        float,
+        100.0,
+        "association requests of one address; more are told to try later; 0: no limit",
+        between(0, 1e6),
+    ),
+    Key("scp", "request_seconds", float, 10.0, "from connecting to the complete request, and for TLS", between(0.1, 3600)),
+    Key("scp", "idle_seconds", float, 60.0, "an association without a complete PDU for so long is aborted", between(1, 86400)),
+    Key("scp", "association_seconds", float, 0.0, "an association that lasts longer is aborted; 0: no limit", between(0, 604800)),
+    Key(
+        "scp",
+        "min_bytes_per_second",
+        float,
+        1000.0,
+        "a sender that is slower, for longer than idle_seconds, is aborted; 0: no limit",
+        between(0, 1e9),
+    ),
+    Key("scp", "max_pdu", int, 262144, "longest PDU in bytes, announced to senders", between(4096, 4194304)),
+    Key("scp", "max_object_gb", float, 16.0, "a larger object is refused with 0xA700", between(1e-6, 1e6)),
+    Key("scp.tls", "port", int, 2762, "TCP port for DICOM over TLS, beside scp.port", between(0, 65535)),
+    Key("scp.tls", "cert", str, REQUIRED, "certificate of this node, with its chain (PEM)", _is_filled),
+    Key("scp.tls", "key", str, REQUIRED, "its private key (PEM, without a password)", _is_filled),
+    Key("scp.tls", "ca", str, "", "whose client certificates are good, with revocation lists (PEM); empty: none is looked at"),
+    Key("scp.tls", "require_client_cert", bool, False, "true: nobody gets in without a good certificate; needs ca"),
+    Key("scp.tls", "only", bool, False, "true: scp.port is not opened"),
     Key("peer", "ae_title", str, REQUIRED, "calling AE title of a sender", _is_ae),
     Key("peer", "address", str, "", "IP address or network it must come from; empty: any", _is_network),
     Key(
@@ -153,7 +188,8 @@ KEYS: Final = (
 SECTIONS: Final = {
     "node": "This installation.",
     "scp": "How scanners reach the node.",
-    "peer": "Who may send; one block per sender. Unknown callers are refused and listed in the audit log.",
+    "scp.tls": "DICOM over TLS; without this section there is none. See docs/security.md.",
+    "peer": "Who may send; one block per sender. Unknown callers are refused and listed: `ancilla admit --list`.",
     "study": "When a study counts as complete.",
     "model": "Which model runs on which series; one block per model.",
     "destination": "Where results go; one block per destination.",
@@ -161,12 +197,12 @@ SECTIONS: Final = {
     "delivery": "What happens when a destination cannot be reached.",
     "console": "The web server of this node: /health, and STOW-RS when asked for.",
 }
+OPTIONAL: Final = frozenset({"scp.tls"})  # there only when it is written; a new file has it as a comment
 TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]], any number of them
 
 # Names that the product has reserved. A key that would do nothing is an error, not a promise.
 LATER: Final = frozenset(
     {
-        "scp.tls",
         "audit",
         "model.shadow",
         "destination.commitment",

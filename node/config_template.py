@@ -3,11 +3,13 @@
 import json
 from typing import Any, Final
 
-from node.config_keys import KEYS, REQUIRED, SECTIONS, TABLES, Key, keys_of
+from node.config_keys import KEYS, OPTIONAL, REQUIRED, SECTIONS, TABLES, Key, keys_of
 
 # What a new file has in place of the defaults, so that it works on one machine at once.
 EXAMPLES: Final[dict[str, Any]] = {
     "node.institution": "General Hospital",
+    "scp.tls.cert": "node.pem",
+    "scp.tls.key": "node.key",
     "peer.ae_title": "CT01",
     "peer.address": "127.0.0.1",
     "model.package": "chest-ct-opacity",
@@ -36,6 +38,8 @@ def template() -> str:
     for section, words in SECTIONS.items():
         head = f"[[{section}]]" if section in TABLES else f"[{section}]"
         lines = [_line(key) for key in keys_of(section).values() if key.kind is not dict]
+        if section in OPTIONAL:
+            head, lines = f"# {head}", [line if line.startswith("# ") else f"# {line}" for line in lines]
         parts.append("\n".join([f"# {words}", head, *lines]) + "\n")
         if section == "model":
             parts.append(_WHEN)

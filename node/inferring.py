@@ -16,6 +16,7 @@ from node.orders import Orders
 
 FIRST_PAUSE: Final = 10.0  # seconds
 LONGEST_PAUSE: Final = 300.0
+LAST_WORD_SECONDS: Final = 120.0  # the least a report of failure has
 STOPPED: Final = "the node was stopped in good order"  # tells a restart from a crash
 
 
@@ -109,10 +110,12 @@ class Inferring:
         )
 
     def _time_out(self) -> None:
-        limit = timedelta(seconds=self._compute.job_timeout_seconds)
         for held in self._holding.held.values():
-            if not held.stopped and self._clock() - held.since > limit:
-                held.stopped = f"it took longer than {self._compute.job_timeout_seconds:g} seconds and was killed"
+            seconds = self._compute.job_timeout_seconds
+            if held.last_word:  # it runs no model, but may have to wait for a new worker: a short limit must not silence it
+                seconds = max(seconds, LAST_WORD_SECONDS)
+            if not held.stopped and self._clock() - held.since > timedelta(seconds=seconds):
+                held.stopped = f"it took longer than {seconds:g} seconds and was killed"
                 self._workers.kill(held.future)
 
     def _conclude(self, held: Held[Answer]) -> None:

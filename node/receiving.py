@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from domain.evidence import Witness
 from domain.seams import Intake
+from domain.strangers import Admission
 from node.config import PeerSettings, Settings
 from scp.receiver import Receiver
 from scp.settings import Peer, ReceiverSettings
@@ -20,10 +21,25 @@ def receiver_for(settings: Settings, intake: Intake, witness: Witness | None = N
             max_associations=scp.max_associations,
             peers=peers_of(settings.peers),
             admit_unknown=scp.admit_unknown,
+            request_seconds=scp.request_seconds,
+            idle_seconds=scp.idle_seconds,
+            max_pdu=scp.max_pdu,
+            max_object=scp.max_object,
+            max_per_peer=scp.max_associations_per_peer,
+            association_seconds=scp.association_seconds,
+            requests_per_second=scp.requests_per_second,
+            min_bytes_per_second=scp.min_bytes_per_second,
+            plain=not (scp.tls and scp.tls.only),
+            tls=scp.tls,
         ),
         intake,
         witness,
     )
+
+
+def with_admitted(peers: Sequence[PeerSettings], admitted: Sequence[Admission]) -> tuple[PeerSettings, ...]:
+    """The peers of the file, then those that ``ancilla admit`` has let in."""
+    return (*peers, *(PeerSettings(one.ae_title, one.address, one.port) for one in admitted))
 
 
 def peers_of(peers: Sequence[PeerSettings]) -> tuple[Peer, ...]:

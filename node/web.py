@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,21 @@ WHO: Final = "STOW-RS"  # stands for the AE title of a caller that has none
 _SHORTEST: Final = 16  # characters of a token
 
 
-def web_for(settings: Settings, intake: Intake) -> WebServer | None:
-    """A web server that is not started yet; None without [console]. Raises ConfigurationError for an unusable token file."""
+def web_for(settings: Settings, intake: Intake, peers: Callable[[], Sequence[PeerSettings]] | None = None) -> WebServer | None:
+    """A web server that is not started yet; None without [console]. ``peers``: those that count now, default: of the file.
+
+    Raises ConfigurationError for an unusable token file.
+    """
     console = settings.console
     if console is None:
         return None
     if console.token_file:
         read_tokens(console.token_file)
-    desk = Desk(settings.peers, settings.scp.ae_title.strip(), console.token_file, intake) if console.stow else None
+    desk = (
+        Desk(peers or (lambda: settings.peers), settings.scp.ae_title.strip(), console.token_file, intake)
+        if console.stow
+        else None
+    )
     return WebServer(WebSettings(console.bind, console.port), desk)
 
 
@@ -47,16 +55,16 @@ def read_tokens(file: Path) -> list[bytes]:
 class Desk:
     """Implements ``console.desk.Desk``. Closed by default: there is no AE title here, so only peers with an address count."""
 
-    def __init__(self, peers: tuple[PeerSettings, ...], our_ae: str, token_file: Path | None, intake: Intake) -> None:
-        self._peers = [(ipaddress.ip_network(peer.address, strict=False), peer) for peer in peers if peer.address]
+    def __init__(self, peers: Callable[[], Sequence[PeerSettings]], our_ae: str, token_file: Path | None, intake: Intake) -> None:
+        self._peers = peers
         self._our_ae, self._token_file, self._intake = our_ae, token_file, intake
 
     def admit(self, address: str, token: str) -> Caller | None:
         """See ``console.desk.Desk``. The first [[peer]] of the address gives the caller its AE title."""
         found = ipaddress.ip_address(address.partition("%")[0] or "::")
         plain = getattr(found, "ipv4_mapped", None) or found  # how a dual-stack socket shows IPv4 callers
-        for network, peer in self._peers:
-            if plain in network:
+        for peer in self._peers():
+            if peer.address and plain in ipaddress.ip_network(peer.address, strict=False):
                 return Caller(peer.ae_title.strip(), self._our_ae, str(plain))
         caller = Caller(WHO, self._our_ae, str(plain))
         if token and self._is_known(token):

@@ -43,7 +43,7 @@ class Web(Setup):
         self, folder: Path, limits: Limits, reserve: int, peers: Sequence[PeerSettings], token_file: Path | None
     ) -> None:
         super().__init__(folder, reserve)
-        desk = Desk(tuple(peers), "ANCILLA", token_file, self.intake)
+        desk = Desk(lambda: tuple(peers), "ANCILLA", token_file, self.intake)
         self.server = WebServer(WebSettings(limits=limits), desk)
         self.port = self.server.start()
 

@@ -9,7 +9,7 @@ from domain.errors import ConfigurationError
 from domain.instances import Caller
 from node.config import load, parse, sender_name
 from node.config_check import read_section
-from node.config_keys import KEYS, LATER, SECTIONS, keys_of
+from node.config_keys import KEYS, LATER, OPTIONAL, SECTIONS, keys_of
 from node.config_template import table, template
 from tests.node.configuration import TEXT, settings
 
@@ -70,7 +70,12 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'", 'kind = "dicomweb" is not available in this version'),
         ("[[destination]]\nname = 'a'\ncommitment = true", r"destination\[1\].commitment is not available in this version"),
-        ("[scp.tls]\nport = 2762", "scp.tls is not available in this version"),
+        ("[scp.tls]\nport = 2762", "scp.tls.cert is missing"),
+        ("[scp.tls]\ncert = 'a'\nkye = 'b'", 'unknown key scp.tls.kye; did you mean "key"?'),
+        ("[scp.tls]\ncert = 'a'\nkey = 'b'\nrequire_client_cert = true", "scp.tls.ca is missing"),
+        ("[scp]\ntls = true", r"scp.tls must be written \[scp.tls\]"),
+        ("[scp]\nidle_seconds = 0", "scp.idle_seconds must be 1-86400"),
+        ("[scp]\nmax_pdu = 1000", "scp.max_pdu must be 4096-4194304"),
         ("[audit]\nsyslog = ''", r"\[audit\] is not available in this version"),
         ("[console]\nport = 80800", "console.port must be 0-65535"),
         ("[compute]\nexecutor = 'dask'", 'compute.executor = "dask" is not available'),
@@ -122,7 +127,8 @@ def test_results_can_go_back_to_whoever_sent_the_images(tmp_path: Path) -> None:
 def test_the_template_is_a_valid_file_and_names_every_key(tmp_path: Path) -> None:
     text = template()
     given = tomllib.loads(text)
-    for section in SECTIONS:
+    assert "tls" not in given["scp"], "TLS is written as a comment: it needs certificates"
+    for section in set(SECTIONS) - OPTIONAL:
         blocks = given[section] if isinstance(given[section], list) else [given[section]]
         for block in blocks:
             read_section(section, block, section)
@@ -136,6 +142,16 @@ def test_what_the_template_writes_without_an_example_are_the_defaults(tmp_path: 
     given = tomllib.loads(template())
     for section in ("scp", "study", "compute", "delivery"):
         assert given[section] == {key.name: key.default for key in keys_of(section).values()}
+
+
+def test_tls_of_the_template_works_when_its_comment_marks_are_taken_away(tmp_path: Path) -> None:
+    lines = template().splitlines()
+    begin = lines.index("# [scp.tls]")
+    end = lines.index("", begin)
+    given = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[begin:end]))
+    tls = parse(given, tmp_path / "node.toml").scp.tls
+    assert tls is not None and (tls.port, tls.cert, tls.key, tls.ca) == (2762, tmp_path / "node.pem", tmp_path / "node.key", None)
+    assert (tls.require_client_cert, tls.only) == (False, False)
 
 
 def test_the_handbook_has_the_same_table_as_the_code() -> None:

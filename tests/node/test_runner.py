@@ -148,6 +148,36 @@ def test_a_poison_job_ends_as_a_report_of_failure_and_only_then_as_failed(stage:
     assert stage.pacs.got == [("pacs", ["sr.dcm"])]
 
 
+def test_a_short_limit_for_jobs_does_not_silence_the_report_of_failure(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, TEXT.replace("job_timeout_seconds = 100", "job_timeout_seconds = 2").replace("= 3\n", "= 1\n"))
+    stage.settled()
+    stage.later(3)
+    stage.turn()
+    assert stage.workers.killed == 1
+    assert stage.workers.order.verdict == Verdict("it took longer than 2 seconds and was killed")
+    stage.later(100)  # a new worker loads its libraries
+    stage.turn()
+    assert stage.workers.killed == 1
+    stage.workers.answer(FAILED)
+    stage.turn()
+    assert (stage.infer().state, stage.infer().outcome) == (JobState.FAILED, Outcome.FAILED)
+    assert stage.pacs.got == [("pacs", ["sr.dcm"])]
+
+
+def test_a_report_of_failure_that_hangs_is_killed_too(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, TEXT.replace("= 3\n", "= 1\n"))
+    stage.settled()
+    stage.workers.answer(WorkerDiedError(-11))
+    stage.turn()
+    stage.later(119)
+    stage.turn()
+    assert stage.infer().state is JobState.RUNNING
+    stage.later(2)
+    stage.turn()
+    assert stage.infer().state is JobState.FAILED
+    assert stage.infer().reason == "it took longer than 120 seconds and was killed while writing the failure report"
+
+
 def test_what_trying_again_cannot_change_is_told_at_once(stage: Stage) -> None:
     stage.settled()
     stage.workers.answer(PackageError("network.bin was changed"))
