@@ -106,11 +106,13 @@ class Node:
         self._wake()
 
     def reap(self) -> None:
-        """Close the associations of ``ancilla send`` processes that died; what fails is tried again on the next call."""
+        """Close associations whose end is not written down yet, and those of ``ancilla send`` processes that died; what fails is
+        tried again on the next call."""
         try:
+            self._intake.catch_up()
             self._visitors.reap(lambda found: self.store.closed(found, "lost", self.settings.study.quiet_seconds))
         except (AncillaError, OSError) as error:
-            warn("trouble", error=type(error).__name__, at="visitors")
+            warn("trouble", error=type(error).__name__, at="associations")
 
     def stop(self) -> None:
         """No new images, running work ends or is queued again, everything is closed."""

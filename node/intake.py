@@ -1,12 +1,14 @@
 """Received objects into spool and store: bytes durable first, then the row, and only then may the receiver say 0x0000."""
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from db.spool import Spool
 from db.store import Store
+from domain.errors import TransientError
 from domain.instances import Caller, Header, Instance, Place, Receipt
 
 
@@ -16,6 +18,12 @@ class _Pack(Protocol):
     def commit(self) -> tuple[Place, str]: ...
 
     def discard(self) -> None: ...
+
+
+class _Ended(NamedTuple):
+    association_id: str
+    how: str
+    calling_ae: str
 
 
 class Intake:
@@ -37,6 +45,7 @@ class Intake:
         self._quiet, self._max_wait_seconds = quiet or (lambda _: quiet_seconds), max_wait_seconds
         self._arrived = arrived
         self._callers: dict[str, str] = {}  # calling AE titles of open associations
+        self._owed: deque[_Ended] = deque()  # what the store does not know yet
 
     def opened(self, caller: Caller) -> str:
         """See ``domain.seams.Intake``. The id becomes part of a file name, so it is ours and not the caller's."""
@@ -59,7 +68,22 @@ class Intake:
     def closed(self, association_id: str, how: str) -> None:
         """See ``domain.seams.Intake``."""
         self._spool.close(association_id)
-        self._store.closed(association_id, how, self._quiet(self._callers.pop(association_id, "")))
+        self._end(_Ended(association_id, how, self._callers.pop(association_id, "")))
+
+    def catch_up(self) -> None:
+        """Tell the store of associations whose end it could not write down: a full disk must not keep their studies open.
+
+        For one thread; raises TransientError when it still cannot.
+        """
+        while self._owed:
+            self._end(self._owed.popleft())
+
+    def _end(self, ended: _Ended) -> None:
+        try:
+            self._store.closed(ended.association_id, ended.how, self._quiet(ended.calling_ae))
+        except TransientError:
+            self._owed.append(ended)
+            raise
         self._wake()
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
