@@ -136,12 +136,19 @@ def _key_images(package: Package, reading: Reading, volume: Volume, pictures: li
     """One picture per slice; a slice that is telling for two segments names both."""
     labels = {segment.number: segment.label for segment in package.segments}
     slices: dict[int, list[str]] = {}
-    for key, segment in pictures:
+    for key, segment in pictures or _largest(package, reading):
         slices.setdefault(key, []).append(labels[segment])
     return tuple(
         KeyImage(volume.uids[key], windowed(volume.hu[key], package.plan), _caption(package.plan, names, reading.values))
         for key, names in slices.items()
     )
+
+
+def _largest(package: Package, reading: Reading) -> list[tuple[int, int]]:
+    """Where nothing is outlined: the slice that shows most of what was segmented, so that a negative study has a picture too."""
+    areas = {segment.number: reading.counted.area(segment.number) for segment in package.segments}
+    key = int(np.sum(list(areas.values()), axis=0).argmax())
+    return [(key, number) for number, area in areas.items() if area[key]]
 
 
 def _caption(plan: Plan, names: list[str], values: Values) -> str:

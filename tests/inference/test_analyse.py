@@ -85,7 +85,10 @@ def test_a_negative_study_says_so_and_has_no_outline(analyser: Analyser) -> None
     assert all(f.outline is None for f in found.findings) and len(found.findings) == 2
     assert [s.tracking_id for s in found.statements] == ["test-lungs/negative/1"]
     assert found.statements[0].evaluations[0].value.meaning == "Absent"
-    assert found.key_images == ()
+    (picture,) = found.key_images
+    assert found.labels is not None
+    areas = found.labels.layers.any(axis=0).sum(axis=(1, 2))
+    assert areas[found.labels.sop_instance_uids.index(picture.sop_instance_uid)] == areas.max()
 
 
 def test_what_is_below_the_threshold_is_not_in_the_labels(analyser: Analyser) -> None:
