@@ -41,3 +41,21 @@ def encoded(ds: Dataset, implicit: bool = False, big: bool = False, deflated: bo
 def image(number: int = 1, pixels: int = 200, **elements: object) -> bytes:
     """Explicit VR Little Endian bytes of ``dataset``."""
     return encoded(dataset(number, pixels, **elements))
+
+
+def deepened(data_set: bytes, depth: int, implicit: bool = False, defined: bool = False) -> bytes:
+    """A data set (little endian) with sequences in sequences, ``depth`` deep, before its Study Instance UID.
+
+    ``defined``: with lengths instead of delimiters.
+    """
+    head = b"\x08\x00\x40\x11" + (b"" if implicit else b"SQ\x00\x00")  # Referenced Image Sequence
+    if defined:
+        size = len(head) + 12  # of the headers of one sequence and its item
+        lengths = [(left * size - len(head) - 4, (left - 1) * size) for left in range(depth, 0, -1)]
+        deep = b"".join(head + a.to_bytes(4, "little") + b"\xfe\xff\x00\xe0" + b.to_bytes(4, "little") for a, b in lengths)
+    else:
+        begin = head + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4
+        end = b"\xfe\xff\x0d\xe0" + bytes(4) + b"\xfe\xff\xdd\xe0" + bytes(4)
+        deep = begin * depth + end * depth
+    at = data_set.index(b"\x10\x00\x10\x00")  # Patient's Name: group 0008 ends here
+    return data_set[:at] + deep + data_set[at:]
