@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import setup
 from bench.objects import write_images
 from bench.receivers import Receiver, orthanc, ours, pynetdicom, storescp
 from bench.rows import Row, UnmeasurableError, compare
@@ -60,6 +61,7 @@ def scenarios(sizes: Sizes) -> list[Scenario]:
 def measure(rounds: int, sizes: Sizes, folder: Path) -> Iterator[Row]:
     """All rows. Raises UnmeasurableError when a receiver did not take everything."""
     us = ours()
+    yield from setup.measure(rounds, folder)
     for scenario in scenarios(sizes):
         samples = _samples(scenario, [us, *(rival for rival, _ in scenario.rivals)], rounds, folder)
         for rival, target in scenario.rivals:
