@@ -1,17 +1,20 @@
 """From the images of a study to one answer: the seam between the worker and everything in this folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from domain.early import EarlyAnswer
 from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Algorithm, Analysis
 from inference import report
 from inference.contract import Contract
+from inference.early import begin
 from inference.engine import Engine
+from inference.kept import Kept
 from inference.package import Package
 from inference.series import Stack, stack
 from inference.source import Source, text
@@ -31,20 +34,27 @@ class Analyser:
         """Who says so, with the precision in use."""
         return self.package.algorithm(slot, self._engine.precision)
 
-    def analyse(self, sources: Sequence[Source]) -> Analysis:
-        """The answer to one study. Chooses the series; never raises UnsuitableError: NOT_ANALYSED is an answer."""
+    def analyse(self, sources: Sequence[Source], kept: Kept | None = None) -> Analysis:
+        """The answer to one study. Chooses the series; never raises UnsuitableError: NOT_ANALYSED is an answer.
+
+        ``kept`` makes it quicker and never another answer.
+        """
         series_uid, chosen = choose(sources, self.package.contract)
         if isinstance(chosen, UnsuitableError):
             return _not_analysed(series_uid, chosen)
         try:
-            volume = read_volume(chosen)
-            return report.analysis(self.package, self.read(volume), volume, series_uid, chosen.notes)
+            volume = read_volume(chosen, kept)
+            return report.analysis(self.package, self.read(volume, kept), volume, series_uid, chosen.notes)
         except UnsuitableError as error:
             return _not_analysed(series_uid, error)
 
-    def read(self, volume: Volume) -> report.Reading:
+    def begin(self, sources: Sequence[Source], kept: Kept, go: Callable[[], bool]) -> EarlyAnswer:
+        """Computes and keeps what more images will not change, while ``go`` says so. Never raises UnsuitableError."""
+        return begin(self._engine, self.package, sources, kept, go)
+
+    def read(self, volume: Volume, kept: Kept | None = None) -> report.Reading:
         """Labels and measurements of one volume; raises UnsuitableError when the package's requirements do not hold."""
-        grid = self._engine.segment(volume)
+        grid = self._engine.segment(volume, kept)
         for step in self.package.postprocessing:
             step(grid)
         return report.read(self.package, to_source(grid, volume), volume)

@@ -1,24 +1,32 @@
 """Runs the network of a package over a volume with OpenVINO: compiled once, several streams, answers independent of timing."""
 
+import hashlib
+import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
+import pydicom
 
 from domain.errors import PackageError
 from inference.contract import Network
+from inference.kept import Kept
 from inference.package import Package
 from inference.steps.grid import Grid
 from inference.steps.resize import Image
 from inference.volume import Volume
 
 PRECISIONS = {"auto": "f32", "fp32": "f32", "bf16": "bf16"}
+_FORM = "1"  # raised when this folder computes something else from the same images
 _LABEL_TYPES = ("u8", "i32", "i64", "i8", "u32", "u64")
+
+Chosen = npt.NDArray[np.intp]
+Planes = npt.NDArray[np.uint8]
 
 
 class Engine:
@@ -37,54 +45,98 @@ class Engine:
             self._compiled = core.compile_model(model, "CPU", _settings(PRECISIONS[precision], threads, self.streams, cache_dir))
         except RuntimeError as error:
             raise PackageError(f"{package.network.file} cannot be compiled for this CPU") from error
+        # Kept results are emptied at every start, so this tells apart only what can live at the same time, and a little more.
+        about = (core.get_property("CPU", "FULL_DEVICE_NAME"), ov.__version__, np.__version__, pydicom.__version__)
+        facts = (_FORM, package.digest, self.precision, str(threads), str(self.streams), *map(str, about))
+        self.fingerprint = hashlib.sha256("\n".join(facts).encode()).hexdigest()
         self._outputs = [self._compiled.output(output.name) for output in package.network.outputs]
         self.grid_size: tuple[int, int] = tuple(self._outputs[0].shape[1:])
 
-    def segment(self, volume: Volume) -> Grid:
+    def segment(self, volume: Volume, kept: Kept | None = None) -> Grid:
         """Label layers on the network's output grid, in the orientation the network sees, before postprocessing."""
         layers = np.zeros((self._package.layers, volume.hu.shape[0], *self.grid_size), np.uint8)
-        # A ring of requests, each collected before it is used again. AsyncInferQueue would call Python from its own threads,
-        # which now and then aborts the process at exit; slices take equal time, so a ring is as fast.
-        ring = [self._compiled.create_infer_request() for _ in range(self.streams + 1)]
-        running: deque[tuple[Any, int]] = deque()
-        for index, channels in enumerate(self._inputs(volume)):
-            request = ring[index % len(ring)]
-            if len(running) == len(ring):
-                self._collect(*running.popleft(), layers)
-            data = request.get_input_tensor(0).data
-            for c, image in enumerate(channels):
-                data[0, c] = image
-            request.start_async()
-            running.append((request, index))
-        for request, index in running:
-            self._collect(request, index, layers)
+        chosen = channel_slices(self._package.network, volume.positions)
+        missing = range(len(chosen)) if kept is None else self._recall(volume, chosen, kept, layers)
+        for index, planes in self.run(chosen, missing, lambda s: volume.seen(volume.hu[s])):
+            layers[:, index] = planes
         rows, columns = volume.seen_shape()
         across = volume.spacing[1:][::-1] if volume.transposed else volume.spacing[1:]
         spacing = (volume.spacing[0], across[0] * rows / self.grid_size[0], across[1] * columns / self.grid_size[1])
         return Grid(layers, spacing, self._package.layer_of)
 
-    def _collect(self, request: Any, index: int, layers: npt.NDArray[np.uint8]) -> None:
+    def run(self, chosen: Chosen, wanted: Iterable[int], seen: Callable[[int], Any]) -> Iterator[tuple[int, Planes]]:
+        """The label planes (layers, rows, columns) of the ``wanted`` slices (rising), one by one as they are done.
+
+        ``chosen`` is what ``channel_slices`` says of all slices; ``seen`` gives one of them in Hounsfield units, in the
+        orientation the network sees.
+        """
+        # A ring of requests, each collected before it is used again. AsyncInferQueue would call Python from its own threads,
+        # which now and then aborts the process at exit; slices take equal time, so a ring is as fast.
+        ring = [self._compiled.create_infer_request() for _ in range(self.streams + 1)]
+        running: deque[tuple[Any, int]] = deque()
+        try:
+            for number, (index, channels) in enumerate(self._inputs(chosen, list(wanted), seen)):
+                request = ring[number % len(ring)]
+                if len(running) == len(ring):
+                    yield self._collected(*running.popleft())
+                data = request.get_input_tensor(0).data
+                for c, image in enumerate(channels):
+                    data[0, c] = image
+                request.start_async()
+                running.append((request, index))
+            while running:
+                yield self._collected(*running.popleft())
+        finally:
+            for request, _ in running:  # whoever asked wants no more: a request must not be dropped while it runs
+                request.wait()
+
+    def key(self, images: Sequence[str], transposed: bool, flips: tuple[bool, bool]) -> bytes:
+        """All that the label planes of a slice depend on: its channels' images, how they are turned, what runs where."""
+        words = [self.fingerprint, str(transposed), str(flips), *images]
+        return hashlib.sha256("\n".join(words).encode()).digest()
+
+    @property
+    def plane_shape(self) -> tuple[int, int, int]:
+        """Layers, rows and columns of the planes of one slice."""
+        return (self._package.layers, *self.grid_size)
+
+    def _recall(self, volume: Volume, chosen: Chosen, kept: Kept, layers: Planes) -> list[int]:
+        """Fills in what is kept; the slices that are not."""
+        missing = []
+        for index, row in enumerate(chosen):
+            images = [volume.identities[int(s)] for s in row] if volume.identities else []
+            key = self.key(images, volume.transposed, volume.flips)
+            found = kept.find(key, math.prod(self.plane_shape)) if images and all(images) else None
+            if found is None:
+                missing.append(index)
+            else:
+                layers[:, index] = np.frombuffer(found, np.uint8).reshape(self.plane_shape)
+                kept.used += 1
+        return missing
+
+    def _collected(self, request: Any, index: int) -> tuple[int, Planes]:
         request.wait()
+        planes = np.zeros(self.plane_shape, np.uint8)
         for output, port in zip(self._package.network.outputs, self._outputs, strict=True):
             table = _values(output.labels)
             found = request.get_tensor(port).data[0]
-            layers[output.layer, index] = table[_bounded(found, len(table) - 1)]
+            planes[output.layer] = table[_bounded(found, len(table) - 1)]
+        return index, planes
 
-    def _inputs(self, volume: Volume) -> Iterator[list[Image]]:
+    def _inputs(self, chosen: Chosen, wanted: list[int], seen: Callable[[int], Any]) -> Iterator[tuple[int, list[Image]]]:
         """The channels of each slice; a prepared slice is kept only as long as a later slice needs it."""
-        chosen = channel_slices(self._package.network, volume.positions)
-        last_use = {int(s): i for i, row in enumerate(chosen) for s in row}
+        last_use = {int(s): index for index in wanted for s in chosen[index]}
         ready: dict[int, Image] = {}
-        for index, row in enumerate(chosen):
-            for s in map(int, row):
+        for index in wanted:
+            row = [int(s) for s in chosen[index]]
+            for s in row:
                 if s not in ready:
-                    ready[s] = self._prepare(volume, s)
-            yield [ready[int(s)] for s in row]
+                    ready[s] = self._prepare(seen(s))
+            yield index, [ready[s] for s in row]
             for s in [s for s in ready if last_use[s] <= index]:
                 del ready[s]
 
-    def _prepare(self, volume: Volume, index: int) -> Image:
-        image: Any = volume.seen(volume.hu[index])
+    def _prepare(self, image: Any) -> Image:
         for step in self._package.preprocessing:
             image = step(image)
         return np.ascontiguousarray(image, np.float32)

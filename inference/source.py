@@ -22,11 +22,12 @@ _PREAMBLE = 132
 @dataclass(frozen=True, slots=True)
 class Source:
     """One image. ``header`` has no pixel data, but its ``file_meta``; ``data`` starts at the tag of the pixel data (empty: there
-    is none). ``fault`` says in words why the image cannot be read at all."""
+    is none). ``fault`` says in words why the image cannot be read at all. ``digest`` is that of its bytes, where it is known."""
 
     header: Dataset
     data: memoryview
     fault: str = ""
+    digest: str = ""
 
     @property
     def series_uid(self) -> str:

@@ -1,15 +1,25 @@
 """The voxels of one series in Hounsfield units, one int16 array, decoded by two threads, in the source's own orientation."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from inference.kept import Kept
 from inference.pixels import read_hu
 from inference.series import Stack
+from inference.source import Source
 
 DECODERS = 2
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Volume:
     uids: tuple[str, ...]
     transposed: bool = False
     flips: tuple[bool, bool] = (False, False)
+    identities: tuple[str, ...] = ()  # see ``identity``; none: nothing kept is looked for
 
     @property
     def voxel_ml(self) -> float:
@@ -34,8 +45,7 @@ class Volume:
 
     def seen(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """A view of one slice: rows to the back, columns to the patient's left."""
-        turned = plane.T if self.transposed else plane
-        return turned[:: -1 if self.flips[0] else 1, :: -1 if self.flips[1] else 1]
+        return seen(plane, self.transposed, self.flips)
 
     def unseen(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """The way back."""
@@ -48,15 +58,46 @@ class Volume:
         return (columns, rows) if self.transposed else (rows, columns)
 
 
-def read_volume(stack: Stack) -> Volume:
+def seen(plane: npt.NDArray[np.generic], transposed: bool, flips: tuple[bool, bool]) -> npt.NDArray[np.generic]:
+    """A view of a slice in the orientation the network sees."""
+    turned = plane.T if transposed else plane
+    return turned[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1]
+
+
+def read_volume(stack: Stack, kept: Kept | None = None) -> Volume:
     """Decodes a stack (its size was checked before); raises UnsuitableError."""
     hu = np.empty((len(stack.sources), stack.rows, stack.columns), np.int16)
     with ThreadPoolExecutor(DECODERS) as pool:
-        work = [pool.submit(read_hu, source, hu[i]) for i, source in enumerate(stack.sources)]
+        work = [pool.submit(decode, source, hu[i], kept) for i, source in enumerate(stack.sources)]
         try:
             for done in work:
                 done.result()
         finally:
             pool.shutdown(cancel_futures=True)
     uids = tuple(source.uid for source in stack.sources)
-    return Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips)
+    names = tuple(identity(source) for source in stack.sources)
+    return Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names)
+
+
+def identity(source: Source) -> str:
+    """All that the pixels of an image depend on; nothing where that is not known."""
+    return f"{source.digest}/{source.transfer_syntax}" if source.digest else ""
+
+
+def decode(source: Source, out: npt.NDArray[np.int16], kept: Kept | None = None) -> None:
+    """``read_hu``, or what is kept of it."""
+    found = kept.find(pixel_key(source), out.nbytes) if kept is not None and worth_keeping(source) else None
+    if found is None:
+        read_hu(source, out)
+    else:
+        out[...] = np.frombuffer(found, out.dtype).reshape(out.shape)
+
+
+def worth_keeping(source: Source) -> bool:
+    """Compressed pixels take much longer to decode than to read; plain ones do not."""
+    return bool(source.digest) and source.transfer_syntax not in _PLAIN
+
+
+def pixel_key(source: Source) -> bytes:
+    """What the Hounsfield units of an image are kept under."""
+    return hashlib.sha256(f"hu/{identity(source)}".encode()).digest()
