@@ -9,6 +9,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
 from scp.progress import Progress
@@ -50,8 +51,15 @@ class GuardedReactor(DULServiceProvider):
         """What decodes must also convert: the state machine would end its thread, and answer nothing, when it does not."""
         pdu, event = super()._decode_pdu(bytestream)
         if isinstance(pdu, A_ASSOCIATE_RQ):
-            pdu.to_primitive()  # raises for even presentation context ids, unprintable AE titles and the like
+            _check(pdu.to_primitive())  # raises for even presentation context ids, unprintable AE titles and the like
         return pdu, event
+
+
+def _check(request: A_ASSOCIATE) -> None:
+    """What negotiation takes for granted (PS3.8 9.3.2.2). Raises ValueError."""
+    contexts = request.presentation_context_definition_list
+    if not all(context.abstract_syntax and context.transfer_syntax for context in contexts):
+        raise ValueError("a presentation context without abstract or transfer syntax")
 
 
 class Machine(StateMachine):
