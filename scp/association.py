@@ -8,13 +8,14 @@ import socket
 import ssl
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, cast
 
 from pynetdicom import _config, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
@@ -22,6 +23,7 @@ from domain.instances import Caller
 from scp.admission import Verdict
 from scp.boundary import attempt
 from scp.deposit import Announced, Depositor
+from scp.errands import Errands
 from scp.flood import Flow
 from scp.header import usable_uid
 from scp.house import House
@@ -58,6 +60,7 @@ class Acceptor(Association):
             self._handlers |= house.services.handlers
         self.depositor: Depositor | None = None
         self.afterwards: list[Callable[[], None]] = []  # to be done once the response to the present request is sent
+        self.errands: Errands = Errands()  # what other threads want this one to send
         self.lost = False  # the connection broke without release or abort
         self.acse = Negotiation(self)
         self.dul = self.make_reactor()
@@ -117,16 +120,23 @@ class Acceptor(Association):
 
     def _over(self) -> None:
         self.drop()
-        self.dimse.msg_queue.put((None, None))  # whoever waits for a response in another thread need not wait any longer
+        self.errands.close()
         self.finished("lost" if self.lost else "aborted")
 
-    def finished(self, how: str) -> None:
-        """No more objects will come; the first call counts. Before the release is answered: then the sender may rely on it."""
+    def finished(self, how: str) -> bool:
+        """No more objects will come; the first call counts. Before the release is answered: then the sender may rely on it.
+
+        False when acknowledged objects could not be kept.
+        """
         self.discard_unfinished()
         self.house.associations.gone(self)
         depositor, self.depositor = self.depositor, None
         if depositor:
             attempt(lambda: depositor.intake.closed(depositor.association_id, how))
+
+    def ask(self, errand: Callable[[], None]) -> Future[None]:
+        """Let this association's thread do something between two messages (from another thread)."""
+        return self.errands.put(errand)
 
     def discard_unfinished(self) -> None:
         """Forget an object that is not complete (here it is only in pynetdicom's memory)."""
@@ -149,6 +159,9 @@ class Acceptor(Association):
             super()._serve_request(msg, context_id)
             while self.afterwards:
                 self.afterwards.pop(0)()
+        elif isinstance(msg, N_EVENT_REPORT) and msg.is_valid_response:
+            if msg.Status:
+                LOG.warning("%s answered a storage commitment report with 0x%04X", self.caller.calling_ae, msg.Status)
         else:
             LOG.warning("%s sent a message this node does not take", self.caller.calling_ae)
             self.abort()
@@ -210,6 +223,11 @@ class Negotiation(ACSE):
                 request.presentation_context_definition_list, house.services.sop_classes if house.services else frozenset()
             )
             super()._negotiate_as_acceptor()
+
+    def is_release_requested(self) -> bool:
+        """See ``ACSE``. Asked in every round of pynetdicom's loop, between two messages."""
+        self.assoc.errands.run()
+        return super().is_release_requested()
 
     def send_release(self, is_response: bool = False) -> None:
         """See ``ACSE``."""

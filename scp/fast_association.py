@@ -1,6 +1,8 @@
 """An association in one thread that reads, stores and answers; see ``fast_reactor`` for how."""
 
 import socket
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final
 
 from pynetdicom.dimse_primitives import C_STORE
@@ -60,6 +62,8 @@ class FastAcceptor(Acceptor):
     def _attend(self) -> None:
         if self.dul.messages.pending:
             self._serve_next()
+        if self.is_established:
+            self.errands.run()
         if self.dul.to_user_queue.queue:
             self._hear_acse()
         elif self.dul.idle_timer_expired():
@@ -89,6 +93,12 @@ class FastAcceptor(Acceptor):
         self._sent_abort = True
         self._reactor_checkpoint.set()
         self.acse.send_abort(0x00)
+
+    def ask(self, errand: Callable[[], None]) -> Future[None]:
+        """See ``Acceptor``."""
+        future = self.errands.put(errand)
+        self.dul.wake()
+        return future
 
     def discard_unfinished(self) -> None:
         """See ``Acceptor``."""

@@ -81,10 +81,14 @@ class FastReactor(GuardedReactor):
         """Queue a primitive; a storage commitment report or an abort may come from another thread."""
         super().send_pdu(primitive)
         if threading.current_thread() is not self.assoc:
-            try:
-                self._wake_up.send(b"!")
-            except OSError:  # the association just ended, or has been woken often enough
-                return
+            self.wake()
+
+    def wake(self) -> None:
+        """End the wait of the association's thread (from another one)."""
+        try:
+            self._wake_up.send(b"!")
+        except OSError:  # the association just ended, or has been woken often enough
+            return
 
     # One turn.
 

@@ -6,10 +6,13 @@ PS3.4 J.3.3 allows both. A report that reaches nobody is tried again for a while
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from io import BytesIO
 from typing import Any, Final
 
 from pynetdicom import AE, build_role
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
 
 from domain.evidence import Commitment
@@ -65,8 +68,26 @@ class Reports:
             new.release()
 
     def _on_same(self, association: Any, commitment: Commitment) -> bool:
-        association.dimse_timeout = _SECONDS  # how long the answer to the report is waited for
-        return bool(association.is_established) and self._report(association, commitment)
+        """Its thread sends; the answer comes like any message, between whatever else the modality has to say."""
+        try:
+            association.ask(lambda: self._send(association, commitment)).result(_SECONDS)
+        except (CancelledError, TimeoutError, ValueError):  # it ended, or nothing can be sent on it
+            return False
+        return True
+
+    def _send(self, association: Any, commitment: Commitment) -> None:
+        """Raises ValueError when there is no presentation context for it."""
+        [context] = [c for c in association.accepted_contexts if c.abstract_syntax == StorageCommitmentPushModel][:1]
+        event_type, information = contents(commitment, self._ae_title)
+        syntax = context.transfer_syntax[0]
+        request = N_EVENT_REPORT()
+        request.MessageID = 1
+        request.AffectedSOPClassUID = StorageCommitmentPushModel
+        request.AffectedSOPInstanceUID = StorageCommitmentPushModelInstance
+        request.EventTypeID = event_type
+        encoded = encode(information, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+        request.EventInformation = BytesIO(encoded or b"")
+        association.dimse.send_msg(request, context.context_id)
 
     def _report(self, association: Any, commitment: Commitment) -> bool:
         event_type, information = contents(commitment, self._ae_title)

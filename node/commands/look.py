@@ -90,7 +90,8 @@ def _show(args: argparse.Namespace) -> int:
     rows = list(store.audit(study_uid=args.study))
     complete = completeness(store, study, settings_of(args).study)
     if args.json:
-        show_json({"study": study, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
+        about = {**plain(study), "waiting_for": complete.waiting_for}
+        show_json({"study": about, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
         return 0
     show_pairs(
         {

@@ -1,8 +1,10 @@
 """MPPS, instance availability and storage commitment as modalities speak them, by both ways of reading."""
 
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.dsutils import decode, encode
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     InstanceAvailabilityNotification,
@@ -27,6 +30,7 @@ from scp.settings import Peer, ReceiverSettings
 from tests.peers import free_port, wait_for
 from tests.scp.recording_intake import RecordingIntake
 from tests.scp.test_statements import notification, reference, request, series, step
+from tests.scp.wire import IMPLICIT, Sender, pdata, pdv
 
 STEP = "1.2.826.0.1.9"
 
@@ -183,6 +187,33 @@ def test_a_commitment_is_reported_on_the_association_that_asked(start: Start) ->
     assert reported.first() == (2, ["1.1"], ["1.2"], "CT01")
     assert association.send_c_echo().Status == 0x0000, "the association goes on"
     association.release()
+
+
+def n_action(number: int) -> bytes:
+    ds = Dataset()
+    ds.RequestedSOPClassUID, ds.RequestedSOPInstanceUID = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+    ds.CommandField, ds.MessageID, ds.CommandDataSetType, ds.ActionTypeID = 0x0130, number, 1, 1
+    body = encode(ds, True, True)
+    assert body is not None
+    return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+
+def next_command(sender: Sender) -> int:
+    """The Command Field of the next PDU, or 0 when it is a data set."""
+    pdu = sender.expect(4)
+    return int(decode(BytesIO(pdu[12:]), True, True).CommandField) if pdu[11] & 1 else 0
+
+
+def test_requests_in_a_row_are_answered_and_reported_each_for_itself(start: Start) -> None:
+    witness, port = start()
+    witness.durable = frozenset({"1.1", "1.2", "1.3"})
+    with Sender(port).associate([(str(StorageCommitmentPushModel), (IMPLICIT,))]) as sender:
+        for number in (1, 2, 3):  # without a pause, and without an answer to any report
+            sender.send(pdata(pdv(1, 3, n_action(number))) + pdata(pdv(1, 2, encode(request(f"1.{number}"), True, True) or b"")))
+        fields = [field for field in (next_command(sender) for _ in range(9)) if field]
+        sender.release()
+    assert sorted(fields) == [0x0100] * 3 + [0x8130] * 3
+    assert fields[0] == 0x8130, "the response comes before its report"
 
 
 def test_a_commitment_is_reported_on_a_new_association_where_the_modality_listens(start: Start) -> None:
