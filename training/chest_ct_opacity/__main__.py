@@ -21,7 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("step", nargs="?", default="all", choices=(*STEPS, "all"))
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real images")
     parser.add_argument("--minutes", type=float, default=600.0, help="longest training time")
-    parser.add_argument("--steps", type=int, default=2500, help="training batches")
+    parser.add_argument("--steps", type=int, default=3200, help="training batches")
     return parser.parse_args()
 
 

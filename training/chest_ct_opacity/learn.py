@@ -104,7 +104,10 @@ class _Learner:
 
 
 def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60.0, seed: int = 1) -> None:
-    """Trains for ``steps`` batches, or ``minutes`` of wall time if that is over first; goes on from ``checkpoint`` if it exists, and writes it."""
+    """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first.
+
+    Goes on from ``checkpoint`` if it exists, and writes the averaged weights there.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the second core makes the batches
     learner, source = _Learner(checkpoint), Pool(folder, seed)
