@@ -114,11 +114,13 @@ class Order:
     precision: str = "auto"
     threads: int = 0
     missing: tuple[str, ...] = ()  # sentences that go into the report as limits of the analysis
+    cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a worker gives back; pixels and masks never do. ``timings`` are seconds by part (load, infer, write)."""
+    """What a worker gives back; pixels and masks never do. ``timings`` are seconds by part (load, infer, write),
+    and how many slices were found computed already (cached_slices)."""
 
     outcome: Outcome
     summary: str  # one sentence, no patient data

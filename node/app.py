@@ -1,5 +1,6 @@
 """Wires a node, starts it in the one safe order, and stops it without losing anything."""
 
+import shutil
 import signal
 import threading
 import time
@@ -28,14 +29,15 @@ from node.loaded import load_models
 from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
-from node.orders import SPOOL, Orders, installation_id
+from node.orders import EARLY, SPOOL, Orders, installation_id
 from node.pool import Pool
 from node.quiet import Quiet
 from node.receiving import peers_of, receiver_for, with_admitted
 from node.runner import Runner
 from node.settler import Settler
-from node.tasks import perform, ready
+from node.tasks import begin, perform, ready
 from node.visitors import Visitors
+from node.warming import Warming
 from node.web import web_for
 from node.witness import Witness
 
@@ -86,7 +88,11 @@ class Node:
         self._settler = Settler(self.store, self._header, self._models, clock, plane_of, self._counting, self._quiet)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
         inferring = Inferring(self.store, self._pool, perform, self._orders, settings.compute, clock, self._wake)
-        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake)
+        shutil.rmtree(data_dir / EARLY, ignore_errors=True)  # another version or another machine may have computed it
+        warming = Warming(
+            self.store, self._pool, begin, self._orders, self._settler.jobs, lambda: inferring.running, clock, self._wake
+        )
+        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake, warming)
 
     def start(self) -> int:
         """Listen; returns the port. Raises ConfigurationError when the port of [console] cannot be had."""

@@ -101,6 +101,13 @@ class ComputeSettings:
     precision: str
     job_timeout_seconds: float
     max_attempts: int
+    optimistic: bool = True
+    cache_gb: float = 2.0
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much of what was computed early is kept (1 GB is 10^9 bytes)."""
+        return int(self.cache_gb * 1e9)
 
 
 @dataclass(frozen=True, slots=True)

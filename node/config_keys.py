@@ -177,6 +177,8 @@ KEYS: Final = (
     Key("compute", "precision", str, "auto", "auto, fp32, bf16 or int8", one_of("auto", "fp32", "bf16", "int8")),
     Key("compute", "job_timeout_seconds", float, 1800.0, "a job that takes longer is killed and tried again", between(1, 604800)),
     Key("compute", "max_attempts", int, 3, 'then the PACS is told "failed" with the reason', between(1, 100)),
+    Key("compute", "optimistic", bool, True, "true: idle workers begin with studies that still arrive; no result depends on it"),
+    Key("compute", "cache_gb", float, 2.0, "how much of that is kept on disk, the newest studies first", between(0, 1e6)),
     Key("delivery", "give_up_hours", float, 72.0, "an unreachable destination is tried for so long", between(0, 8760)),
     Key("delivery", "max_backoff_seconds", float, 900.0, "longest pause between two tries", between(1, 86400)),
     Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),

@@ -8,13 +8,16 @@ from datetime import datetime
 from pathlib import Path
 
 from db.store import Store
+from domain.early import EarlyOrder
 from domain.errors import PermanentError
-from domain.jobs import Job, Order, Verdict
+from domain.instances import Instance
+from domain.jobs import Job, NewJob, Order, Verdict
 from node.config import Settings
 from node.loaded import Model
 
 SPOOL = "spool"  # below data_dir
 RESULTS = "results"
+EARLY = "early"  # emptied at every start
 
 
 class Orders:
@@ -52,7 +55,34 @@ class Orders:
             precision=settings.compute.precision,
             threads=settings.compute.threads,
             missing=job.missing,
+            cache_dir=str(self._cache(job.study_uid, job.package_digest)) if settings.compute.optimistic else "",
         )
+
+    def early(self, job: NewJob, study_uid: str, instances: Sequence[Instance], permit: Path, seconds: float) -> EarlyOrder:
+        """The order to begin with the ``instances`` of a study that are here, for what will be ``job``. Raises
+        PermanentError when its model is not configured any more."""
+        model = next((model for model in self.models if model.package_id == job.model_id), None)
+        if model is None:
+            raise PermanentError(f"the model {job.model_id} is not configured any more")
+        data_dir, compute = self.settings.node.data_dir, self.settings.compute
+        return EarlyOrder(
+            package=str(model.settings.package),
+            package_digest=job.package_digest,
+            precision=compute.precision,
+            threads=compute.threads,
+            data_dir=str(data_dir),
+            spool_dir=str(data_dir / SPOOL),
+            cache_dir=str(self._cache(study_uid, job.package_digest)),
+            permit=str(permit),
+            seconds=seconds,
+            cache_bytes=compute.cache_bytes,
+            instances=tuple(instance for instance in instances if instance.header.series_uid in job.series_uids),
+        )
+
+    def _cache(self, study_uid: str, package_digest: str) -> Path:
+        """One folder per study and package: names from the network never become path components."""
+        study = hashlib.sha256(study_uid.encode()).hexdigest()[:32]
+        return self.settings.node.data_dir / EARLY / "studies" / study / package_digest[:16]
 
     def _outputs(self, job: Job) -> tuple[str, ...]:
         targets = [self.settings.target(name) for name in job.destinations]

@@ -9,6 +9,7 @@ from node.delivering import Delivering
 from node.inferring import Inferring
 from node.log import study_mark, warn
 from node.settler import Settler
+from node.warming import Warming
 
 IDLE_SECONDS: Final = 0.5  # how late a study that became due is noticed
 TROUBLE_SECONDS: Final = 5.0
@@ -19,9 +20,16 @@ class Runner:
     """Drives store, workers and destinations. Everything it knows after a restart, it knows from the store."""
 
     def __init__(
-        self, store: Store, settler: Settler, inferring: Inferring, delivering: Delivering, awake: threading.Event
+        self,
+        store: Store,
+        settler: Settler,
+        inferring: Inferring,
+        delivering: Delivering,
+        awake: threading.Event,
+        warming: Warming | None = None,
     ) -> None:
         """``awake`` is set by whoever has news: a finished worker, an association that ended."""
+        self._warming = warming
         self._store, self._settler, self._inferring, self._delivering = store, settler, inferring, delivering
         self._awake = awake
         self._trouble = False
@@ -39,6 +47,7 @@ class Runner:
             self._settle,
             self._inferring.claim,
             self._delivering.claim,
+            self._warm,
         )
         return any([self._concluded(turn) for turn in turns])  # noqa: C419 - every turn is taken
 
@@ -51,6 +60,8 @@ class Runner:
 
     def finish(self, seconds: float, wait: Callable[[float], object]) -> None:
         """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""
+        if self._warming:
+            self._warming.stop()
         self._delivering.stop()
         self._drain(seconds, wait)
         self._inferring.stop()
@@ -72,6 +83,9 @@ class Runner:
         for job in expired:
             warn("expired", job=job.job_id, study=study_mark(job.study_uid))
         return bool(expired)
+
+    def _warm(self) -> bool:
+        return self._warming.turn() if self._warming else False
 
     def _settle(self) -> bool:
         done = False

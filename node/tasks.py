@@ -1,5 +1,6 @@
 """What the node asks its workers to do, by names that cost nothing to know: heavy libraries are loaded there and not here."""
 
+from domain.early import EarlyAnswer, EarlyOrder
 from domain.jobs import Answer, Order
 
 
@@ -8,6 +9,13 @@ def perform(order: Order) -> Answer:
     from node import work
 
     return work.perform(order)
+
+
+def begin(order: EarlyOrder) -> EarlyAnswer:
+    """See ``node.ahead.begin``."""
+    from node import ahead
+
+    return ahead.begin(order)
 
 
 def ready() -> None:

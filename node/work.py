@@ -8,13 +8,15 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from db.spool import Spool
+from domain.early import EarlyOrder
 from domain.errors import PackageError
 from domain.jobs import Answer, Order, Outcome
 from domain.results import Algorithm, Analysis
 from inference.analyse import Analyser
+from inference.kept import Kept
 from inference.package import Package, load
-from inference.source import Source, open_source
+from inference.source import Source
+from node.opened import taken
 from node.shelf import Sheet, shelve, stored
 from sr_writer.context import Context, Reference
 from sr_writer.picture import overlay
@@ -46,8 +48,7 @@ def perform(order: Order) -> Answer:
 
     Raises PackageError when the package is not the one the job was made for, PermanentError for results that break a rule.
     """
-    spool = Spool(Path(order.spool_dir))
-    return respond(order, lambda: [open_source(spool.view(instance.place)) for instance in order.instances])
+    return respond(order, lambda: taken(order.spool_dir, order.instances))
 
 
 def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
@@ -66,7 +67,7 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
     return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
 
 
-def analyser_for(order: Order) -> Analyser:
+def analyser_for(order: Order | EarlyOrder) -> Analyser:
     """The compiled model of an order; the digest is checked whenever the package is read."""
     key = (order.package, order.package_digest, order.precision, order.threads)
     if key not in _ANALYSERS:
@@ -76,7 +77,7 @@ def analyser_for(order: Order) -> Analyser:
     return _ANALYSERS[key]
 
 
-def _package(order: Order) -> Package:
+def _package(order: Order | EarlyOrder) -> Package:
     package = load(Path(order.package))
     if package.digest != order.package_digest:
         raise PackageError(
@@ -91,8 +92,11 @@ def _analyse(order: Order, sources: Callable[[], Sequence[Source]], clock: Clock
     algorithm = analyser.algorithm(order.slot)
     opened = sources()
     clock.lap("load")
-    analysis = analyser.analyse(opened)
+    kept = Kept(Path(order.cache_dir)) if order.cache_dir else None
+    analysis = analyser.analyse(opened, kept)
     clock.lap("infer")
+    if kept is not None and kept.used:
+        clock.parts["cached_slices"] = kept.used
     return analysis, algorithm, _headers(analysis, opened)
 
 
