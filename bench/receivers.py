@@ -27,7 +27,7 @@ class Receiver:
 
 @contextlib.contextmanager
 def _ours(folder: Path) -> Iterator[tuple[int, str]]:
-    node = serving.prepare(folder, study={"quiet_seconds": 3600})
+    node = serving.prepare(folder, study={"quiet_seconds": 3600}, scp={"requests_per_second": 0})
     with serving.serving(node):
         yield node.port, "ANCILLA"
 

@@ -43,11 +43,15 @@ def supported(proposed: Iterable[PresentationContext], also: frozenset[str] = fr
     ``also`` are SOP classes of other services that are taken. Private transfer syntaxes are left out: the sender then falls
     back to one that can also be decoded.
     """
+    return _supported(tuple((one.abstract_syntax, tuple(one.transfer_syntax)) for one in proposed), also)
+
+
+@lru_cache(maxsize=64)  # a device proposes the same each time; pynetdicom only reads the contexts it negotiates with
+def _supported(proposed: tuple[tuple[UID | None, tuple[UID, ...]], ...], also: frozenset[str]) -> list[PresentationContext]:
     syntaxes: dict[UID, dict[UID, None]] = {}
-    for context in proposed:
-        wanted = context.abstract_syntax
+    for wanted, transfer_syntaxes in proposed:
         if wanted and (wanted == VERIFICATION or wanted in also or is_storage(wanted)):
-            known = (uid for uid in context.transfer_syntax if uid in TRANSFER_SYNTAXES)
+            known = (uid for uid in transfer_syntaxes if uid in TRANSFER_SYNTAXES)
             syntaxes.setdefault(wanted, {}).update(dict.fromkeys(known))
     return [_context(abstract, list(transfer)) for abstract, transfer in syntaxes.items()]
 

@@ -3,16 +3,16 @@
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
 from scp.progress import Progress
+from scp.requests import Requests
 
 if TYPE_CHECKING:
     from scp.association import Acceptor
@@ -34,6 +34,8 @@ MALFORMED: Final = (  # what pynetdicom and pydicom raise for bytes that are not
 )
 NEGOTIATION_LIMIT: Final = 1 << 20  # bytes of any PDU but P-DATA-TF; 128 contexts with 60 transfer syntaxes need half of it
 LINGER_SECONDS: Final = 1.0
+ASSOCIATE_RQ: Final = 1  # a PDU type (PS3.8 9.3.1)
+_REQUESTS: Final = Requests()
 QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -49,17 +51,10 @@ class GuardedReactor(DULServiceProvider):
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
         """What decodes must also convert: the state machine would end its thread, and answer nothing, when it does not."""
-        pdu, event = super()._decode_pdu(bytestream)
-        if isinstance(pdu, A_ASSOCIATE_RQ):
-            _check(pdu.to_primitive())  # raises for even presentation context ids, unprintable AE titles and the like
-        return pdu, event
-
-
-def _check(request: A_ASSOCIATE) -> None:
-    """What negotiation takes for granted (PS3.8 9.3.2.2). Raises ValueError."""
-    contexts = request.presentation_context_definition_list
-    if not all(context.abstract_syntax and context.transfer_syntax for context in contexts):
-        raise ValueError("a presentation context without abstract or transfer syntax")
+        decode = super()._decode_pdu
+        if bytestream[0] != ASSOCIATE_RQ:
+            return decode(bytestream)
+        return _REQUESTS.decoded(bytes(bytestream), lambda: cast(A_ASSOCIATE_RQ, decode(bytestream)[0])), "Evt6"
 
 
 class Machine(StateMachine):
