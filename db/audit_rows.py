@@ -42,6 +42,7 @@ class Transaction:
     def __init__(self, connection: Connection, now: int) -> None:
         self.connection, self.now = connection, now
         self.hot = Hot(connection)
+        self.touched: dict[str, tuple[str, int, int]] = {}  # studies already moved along in this transaction (``db.receiving``)
         self._rows: list[tuple[str, str, int | None, str, str]] = []
 
     def audit(self, event: Event, actor: str, details: dict[str, Any], study_uid: str = "", job_id: int | None = None) -> None:
@@ -53,9 +54,11 @@ class Transaction:
         if not self._rows:
             return
         [(seq, last)] = _HEAD.rows(self.hot, {})
+        chained = []
         for event, study_uid, job_id, actor, details in self._rows:
             seq += 1
             last = row_hash(last, seq, self.now, event, study_uid, job_id, actor, details)
             values = {"seq": seq, "at": self.now, "event": event, "study_uid": study_uid, "job_id": job_id}
-            _INSERT.run(self.hot, {**values, "actor": actor, "details": details, "hash": last})
+            chained.append({**values, "actor": actor, "details": details, "hash": last})
+        _INSERT.run_each(self.hot, chained)
         _MOVE_HEAD.run(self.hot, {"rows": seq, "hash": last})

@@ -6,13 +6,19 @@ order of their commits, and a FULL commit syncs everything before it. So a power
 about receiving, never a row from the middle, and never a job move or anything a job move was based on. The audit chain
 stays whole: its head is a row of the same log. Lost instance rows are made again from the packs, which were synced
 before the sender got its answer (see ``db.spool``).
+
+For the same reason rows about receiving may come a moment later than their images: ``defer`` queues a step, and many steps
+become one transaction. Whoever reads or writes here does the queued steps first, so nobody in this process can tell.
 """
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -21,6 +27,11 @@ from db.audit_rows import Transaction
 from db.times import to_micros
 from domain.errors import OutOfSpaceError, PermanentError, TransientError
 
+LOG: Final = logging.getLogger(__name__)
+GATHER_SECONDS: Final = 0.02  # how long a queued step waits for others at most, while nobody asks
+RETRY_SECONDS: Final = 1.0
+MOST_DEFERRED: Final = 1000  # queued steps; beyond that the receiver itself waits for the database
+Step = Callable[["Transaction"], object]
 WRITER = "ancilla_writer"  # execution option: this connection begins its transactions with the write lock
 
 
@@ -32,6 +43,9 @@ class Database:
         self._lock = threading.Lock()
         self._durable = self._writer("FULL")
         self._receiving = self._writer(receiving)
+        self._deferred: deque[Step] = deque()  # a step leaves it when it is committed
+        self._news, self._closing = threading.Event(), threading.Event()
+        self._indexer: threading.Thread | None = None
 
     def now(self) -> int:
         """The clock, in microseconds."""
@@ -39,25 +53,98 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot. Raises TransientError when the database cannot be read now."""
+        """A snapshot, deferred steps included. Raises TransientError when the database cannot be read now."""
+        self.catch_up()
         with _translated(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[Transaction]:
         """One transaction under the write lock; audit rows are chained at its end; an exception undoes all of it."""
-        connection = self._durable if durable else self._receiving
-        with _translated(), self._lock, connection.begin():
-            transaction = Transaction(connection, self.now())
-            yield transaction
-            transaction.chain()
+        with self._lock:
+            self._do_deferred()
+            with self._transaction(self._durable if durable else self._receiving) as transaction:
+                yield transaction
+
+    def defer(self, step: Step) -> None:
+        """Do this soon, in the order of the calls and before anybody reads; a power cut may lose it.
+
+        Raises TransientError, and forgets the step, when the database cannot be written and much waits already.
+        """
+        if len(self._deferred) >= MOST_DEFERRED:
+            self.catch_up()
+        self._deferred.append(step)
+        if self._indexer is None:
+            self._start_indexer()
+        self._news.set()
+
+    def catch_up(self) -> None:
+        """Do what was deferred until now. Raises TransientError; the steps are kept then."""
+        if self._deferred:
+            with self._lock:
+                self._do_deferred()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; what could not be written yet is made again from the packs."""
+        self._closing.set()
+        self._news.set()
+        if self._indexer is not None:
+            self._indexer.join()
         with self._lock:
             self._receiving.close()
             self._durable.close()
             self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[Transaction]:
+        with _translated(), connection.begin():
+            transaction = Transaction(connection, self.now())
+            yield transaction
+            transaction.chain()
+
+    def _do_deferred(self) -> None:
+        """All or, when one of them is refused, one by one; always in their order. Under the write lock."""
+        steps = list(self._deferred)
+        if not steps:
+            return
+        try:
+            self._do(steps)
+        except PermanentError:
+            for step in steps:
+                self._do_alone(step)
+
+    def _do_alone(self, step: Step) -> None:
+        try:
+            self._do([step])
+        except PermanentError as error:  # its bytes stay in the pack
+            self._deferred.popleft()
+            LOG.error("a row about receiving was refused: %s", error)
+
+    def _do(self, steps: Sequence[Step]) -> None:
+        with self._transaction(self._receiving) as transaction:
+            for step in steps:
+                step(transaction)
+        for _ in steps:
+            self._deferred.popleft()
+
+    def _start_indexer(self) -> None:
+        with self._lock:
+            if self._indexer is None and not self._closing.is_set():
+                self._indexer = threading.Thread(target=self._index, name="indexer", daemon=True)
+                self._indexer.start()
+
+    def _index(self) -> None:
+        while not self._closing.is_set() or self._deferred:
+            self._news.wait()
+            self._closing.wait(GATHER_SECONDS)
+            self._news.clear()
+            try:
+                self.catch_up()
+            except TransientError as error:
+                LOG.warning("rows about receiving wait: %s", error)
+                if self._closing.wait(RETRY_SECONDS):
+                    return
+                self._news.set()
 
     def _writer(self, synchronous: str) -> Connection:
         connection = self._engine.connect()

@@ -89,6 +89,15 @@ def read_record(file: BinaryIO, pack: str, start: int, size: int) -> Record | st
     return Record(_instance(label, place, digest, from_micros(received_at)), end)
 
 
+def only_zeros(file: BinaryIO, start: int) -> bool:
+    """Whether nothing but zeros lies behind ``start``: space that was written ahead and never used. Memory is constant."""
+    file.seek(start)
+    while chunk := file.read(1 << 20):
+        if chunk.count(0) < len(chunk):
+            return False
+    return True
+
+
 def _digest(file: BinaryIO, length: int) -> bytes:
     found = hashlib.sha256()
     while length > 0 and (chunk := file.read(min(length, 1 << 20))):

@@ -1,4 +1,8 @@
-"""Appending to a pack: whatever fails, the pack ends at its last good record; what was committed is on the disk."""
+"""Appending to a pack: whatever fails, the pack ends at its last good record; what was committed durably is on the disk.
+
+A sync is cheaper when the file does not grow by it. So where small records come in numbers, zeros are written ahead of them;
+they are cut off when the pack is closed, and start-up takes zeros for the end of a pack.
+"""
 
 import errno
 import hashlib
@@ -8,10 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from db.pack import EMPTY_SLOT, slot_bytes
+from db.write_out import write_out
 from domain.errors import OutOfSpaceError, TransientError
 from domain.instances import Place
 
 _BUFFER: Final = 64 * 1024  # small fragments and small objects are collected up to this size and written at once
+_AHEAD: Final = 1 << 20  # bytes of zeros written ahead of small records ...
+_NUMBERS: Final = 16  # ... once so many of them have come in a row
 _CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -26,8 +33,11 @@ class Pack:
         self.busy = True
         self.closing = False  # its association ended while a writer was still open
         self.broken = False  # the disk answered with an error: nothing is appended any more
+        self.unsynced = False  # holds records that are not durable yet
         self._fd = -1
         self._synced_folders = False
+        self._small = 0  # small records in a row
+        self._zeros_end = 0  # behind zeros written ahead; 0: there are none
 
     def open(self) -> None:
         """Make the file; every folder above it is the node's alone. Raises FileExistsError, OSError."""
@@ -46,6 +56,10 @@ class Pack:
         """Give the file descriptor back; a pack without any record is removed."""
         if self._fd < 0:
             return
+        if self._zeros_end > self.end:
+            self.cut()
+        if self.unsynced:
+            self._sync_before_closing()
         os.close(self._fd)
         self._fd = -1
         if self.end == 0:
@@ -65,9 +79,51 @@ class Pack:
                 views[0] = views[0][count:]
         return total
 
-    def sync(self) -> None:
+    def begin_record(self, size: int) -> None:
+        """A record of ``size`` bytes follows; it is written at once if it is small."""
+        self._small = self._small + 1 if size <= _BUFFER else 0
+        if self._small < _NUMBERS or self.end + size <= self._zeros_end:
+            return
+        try:
+            self._zeros_end = self.end + self.write_at(self.end, [bytes(max(_AHEAD, size))])
+        except OSError:  # the record itself will tell
+            self._zeros_end = self.end + _AHEAD
+            self._small = 0
+
+    def write_out(self, offset: int, length: int) -> None:
+        """Let the disk begin with what was written."""
+        write_out(self._fd, offset, length)
+
+    def share(self) -> int:
+        """A file descriptor of one's own, to sync what is there while the writer goes on; -1 when there is none."""
+        try:
+            return os.dup(self._fd) if self._fd >= 0 else -1
+        except OSError:
+            return -1
+
+    def sync_shared(self, fd: int) -> None:
+        """Make durable what was committed, by a descriptor of ``share``; closes it. Raises OSError."""
+        if fd < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        try:
+            self.unsynced = False  # before: what is committed meanwhile sets it again
+            self.sync(fd)
+        except OSError:
+            self.unsynced = self.broken = True
+            raise
+        finally:
+            os.close(fd)
+
+    def _sync_before_closing(self) -> None:
+        try:
+            self.sync()
+            self.unsynced = False
+        except OSError:
+            self.broken = True
+
+    def sync(self, fd: int = -1) -> None:
         """Make the content durable, and, the first time, the names of the file and its folders. Raises OSError."""
-        os.fdatasync(self._fd)
+        os.fdatasync(self._fd if fd < 0 else fd)
         if not self._synced_folders:
             for folder in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
                 sync_folder(folder)
@@ -75,6 +131,7 @@ class Pack:
 
     def cut(self) -> None:
         """Back to the last good record; a pack that cannot be cut is not used again (start-up cuts it)."""
+        self._zeros_end = self._small = 0
         try:
             os.ftruncate(self._fd, self.end)
         except OSError:
@@ -114,9 +171,16 @@ class PackWriter:
     """One object on its way into a pack. Exactly one of ``commit`` and ``discard`` ends it; an error ends it too."""
 
     def __init__(
-        self, pack: Pack, label: bytes, meta: bytes, reserve_bytes: int, clock: Callable[[], int], done: Callable[[Pack], None]
+        self,
+        pack: Pack,
+        label: bytes,
+        meta: bytes,
+        reserve_bytes: int,
+        clock: Callable[[], int],
+        done: Callable[[Pack], None],
+        durable: bool = True,
     ) -> None:
-        self._pack, self._label, self._meta = pack, label, meta
+        self._pack, self._label, self._meta, self._durable = pack, label, meta, durable
         self._reserve_bytes, self._clock, self._done = reserve_bytes, clock, done
         self._digest = hashlib.sha256()
         self._pending = bytearray(EMPTY_SLOT + label + meta)
@@ -142,7 +206,8 @@ class PackWriter:
     def commit(self) -> tuple[Place, str]:
         """Make the record durable; returns where it lies and the SHA-256 (hex) of the data set.
 
-        Raises OutOfSpaceError, TransientError; the pack then ends where it ended before.
+        A writer that is not ``durable`` leaves the sync to ``Spool.sync``. Raises OutOfSpaceError, TransientError; the pack
+        then ends where it ended before.
         """
         self._must_be_open()
         digest = self._digest.digest()
@@ -169,11 +234,16 @@ class PackWriter:
         start = self._pack.end
         if self._at == start:
             self._pending[: len(slot)] = slot
+            if self._durable:
+                self._pack.begin_record(len(self._pending))
             self._flush()
         else:
             self._flush()
             self._guarded(lambda: self._pack.write_at(start, [slot]))
-        self._guarded(self._sync)
+        if self._durable:
+            self._guarded(self._sync)
+        else:
+            self._pack.unsynced = True
 
     def _sync(self) -> None:
         try:
@@ -188,6 +258,8 @@ class PackWriter:
         self._guarded(lambda: self._pack.write_at(at, parts))
         written = len(self._pending) + len(fragment)
         self._at = at + written
+        if written > _BUFFER:
+            self._pack.write_out(at, written)
         self._pending = bytearray()
         self._unchecked += written
         if self._unchecked >= _CHECK_EVERY:

@@ -91,19 +91,15 @@ class Receiving:
         A new image moves the study's quiet point to now + ``quiet_seconds``; one for a closed study opens the next
         revision, which is complete after ``max_wait_seconds`` at the latest. Raises TransientError.
         """
-        header = instance.header
         with self._database.write(durable=False) as tx:
-            copies = _COPIES.rows(tx.hot, {"sop_instance_uid": header.sop_instance_uid})
-            receipt = _judge(instance.digest, copies)
-            revision = _touch(tx, instance, receipt, seconds(quiet_seconds), seconds(max_wait_seconds))
-            if receipt is Receipt.DUPLICATE:
-                place = instance.place
-                _PACK_END.run(tx.hot, {"pack": place.pack, "end": place.offset + place.length})
-            else:
-                _insert(tx, instance, revision, winner=receipt is Receipt.STORED)
-            details = {"association": instance.association_id, "digest": instance.digest, "instance": header.sop_instance_uid}
-            tx.audit(_EVENTS[receipt], actor_of(instance.caller), details, header.study_uid)
-        return receipt
+            return index(tx, instance, quiet_seconds, max_wait_seconds)
+
+    def received_later(self, instance: Instance, quiet_seconds: float, max_wait_seconds: float) -> None:
+        """The same within milliseconds, together with others; whoever asks this store finds it indexed.
+
+        Raises TransientError when the database cannot be written and a thousand wait already.
+        """
+        self._database.defer(lambda tx: index(tx, instance, quiet_seconds, max_wait_seconds))
 
     def closed(self, association_id: str, how: str, quiet_seconds: float) -> None:
         """The association ended ("released", "aborted", "lost"); its open studies stay open for ``quiet_seconds`` from now."""
@@ -142,6 +138,22 @@ class Receiving:
         return ends
 
 
+def index(tx: Transaction, instance: Instance, quiet_seconds: float, max_wait_seconds: float) -> Receipt:
+    """The rows of one instance; see ``Receiving.received``."""
+    header = instance.header
+    copies = _COPIES.rows(tx.hot, {"sop_instance_uid": header.sop_instance_uid})
+    receipt = _judge(instance.digest, copies)
+    revision = _touch(tx, instance, receipt, seconds(quiet_seconds), seconds(max_wait_seconds))
+    if receipt is Receipt.DUPLICATE:
+        place = instance.place
+        _PACK_END.run(tx.hot, {"pack": place.pack, "end": place.offset + place.length})
+    else:
+        _insert(tx, instance, revision, winner=receipt is Receipt.STORED)
+    details = {"association": instance.association_id, "digest": instance.digest, "instance": header.sop_instance_uid}
+    tx.audit(_EVENTS[receipt], actor_of(instance.caller), details, header.study_uid)
+    return receipt
+
+
 def close_association(tx: Transaction, association_id: str, how: str, actor: str, quiet: int) -> None:
     """Close it, say so in the evidence of its studies, and give those a quiet span (microseconds) from now."""
     values: dict[str, Any] = {"association_id": association_id, "how": how, "now": tx.now, "quiet_at": tx.now + quiet}
@@ -164,6 +176,10 @@ def _judge(digest: str, copies: list[tuple[Any, ...]]) -> Receipt:
 def _touch(tx: Transaction, instance: Instance, receipt: Receipt, quiet: int, max_wait: int) -> int:
     """Move the study along; returns the revision the instance belongs to. Copies never open a closed study again."""
     study_uid = instance.header.study_uid
+    by = (instance.association_id, quiet)
+    before = tx.touched.get(study_uid)
+    if before and before[:2] == by:  # nothing would change: all of a transaction is one moment
+        return before[2]
     found = _STUDY.rows(tx.hot, {"study_uid": study_uid})
     values: dict[str, Any] = {"study_uid": study_uid, "now": tx.now, "quiet_at": tx.now + quiet, "revision": 1}
     if not found:
@@ -179,6 +195,7 @@ def _touch(tx: Transaction, instance: Instance, receipt: Receipt, quiet: int, ma
             tx.audit(Event.REOPENED, "node", {"revision": values["revision"]}, study_uid)
         _TOUCH_STUDY.run(tx.hot, {**values, "state": state, "deadline": deadline})
     _NEW_EVIDENCE.run(tx.hot, {**values, "association_id": instance.association_id, "details": _IS_OPEN})
+    tx.touched[study_uid] = (*by, int(values["revision"]))
     return int(values["revision"])
 
 

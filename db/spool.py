@@ -1,8 +1,9 @@
 """What was received, as packs: one append-only file per study and association; committed records survive a power cut.
 
 A pack is a row of records (``db.pack``). One writer at a time appends to it, and each commit is synced before the next
-record begins, so a power cut can only tear the last record. Start-up walks the records behind the last indexed byte:
-intact ones are indexed again, the torn one is cut off. The pack is therefore the journal of the instance rows.
+record begins, so a power cut can only tear the last record (and, with writers that are not durable, what came since the last
+``sync``). Start-up walks the records behind the last indexed byte: intact ones are indexed again, from the first torn one on
+the rest is cut off. The pack is therefore the journal of the instance rows.
 """
 
 import mmap
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from db.pack import folder_of, label_bytes, read_record
+from db.pack import folder_of, label_bytes, only_zeros, read_record
 from db.pack_writer import Pack, PackWriter, check_space, disk_error, sync_folder
 from db.times import to_micros
 from domain.errors import PermanentError
@@ -55,9 +56,10 @@ class Spool:
         self._packs: dict[str, dict[str, list[Pack]]] = {}  # association -> study -> packs
         self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
 
-    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> PackWriter:
+    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes, durable: bool = True) -> PackWriter:
         """Begin a record. ``meta`` is what stands before the data set in a PS3.10 file.
 
+        Without ``durable`` the record is so only after the next ``sync`` of its association, and must not be indexed before.
         Raises OutOfSpaceError below the reserve, TransientError when the disk fails, UnnameableError for absurd identifiers.
         """
         if not _SAFE_ID.fullmatch(association_id):
@@ -65,7 +67,17 @@ class Spool:
         label = label_bytes(header, caller, association_id)
         check_space(self._root, self._reserve_bytes)
         pack = self._pack(association_id, header.study_uid)
-        return PackWriter(pack, label, meta, self._reserve_bytes, lambda: to_micros(self._clock()), self._done)
+        return PackWriter(pack, label, meta, self._reserve_bytes, lambda: to_micros(self._clock()), self._done, durable)
+
+    def sync(self, association_id: str) -> None:
+        """Make durable what was committed until now; another thread may be writing. Raises OutOfSpaceError, TransientError."""
+        with self._lock:
+            several = self._packs.get(association_id, {}).values()
+            waiting = [pack for packs in several for pack in packs if pack.unsynced]
+            shared = [(pack, pack.share()) for pack in waiting]
+        failed = [error for pack, fd in shared if (error := _synced(pack, fd))]
+        if failed:
+            raise disk_error(failed[0]) from failed[0]
 
     def close(self, association_id: str) -> None:
         """The association ended: its packs are closed, one still being written as soon as its writer ends."""
@@ -114,8 +126,10 @@ class Spool:
             while start < size:
                 record = read_record(file, name, start, size)
                 if isinstance(record, str):
+                    ahead = only_zeros(file, start)
                     _cut(path, start)
-                    yield Torn(name, start, size - start, record)
+                    if not ahead:
+                        yield Torn(name, start, size - start, record)
                     break
                 yield Recovered(record.instance)
                 start = record.end
@@ -177,6 +191,14 @@ class Spool:
             pack.busy = False
             if pack.closing or pack.broken:
                 pack.close()
+
+
+def _synced(pack: Pack, fd: int) -> OSError | None:
+    try:
+        pack.sync_shared(fd)
+    except OSError as error:
+        return error
+    return None
 
 
 def _cut(path: Path, size: int) -> None:

@@ -3,7 +3,7 @@
 Receiving runs nine small statements per image; SQLAlchemy's work around each of them would cost more than SQLite's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -32,6 +32,13 @@ class Sql:
         """Run it and take all rows. Raises the driver's errors."""
         found: list[tuple[Any, ...]] = self._execute(hot, values).fetchall()
         return found
+
+    def run_each(self, hot: Hot, several: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each of several sets of values. Raises the driver's errors."""
+        if several:
+            words, names = self._compiled.get(hot.dialect.name) or self._compile(hot)
+            each = several if names is None else [[values[name] for name in names] for values in several]
+            hot.cursor.executemany(words, each)
 
     def _execute(self, hot: Hot, values: Mapping[str, Any]) -> Any:
         words, names = self._compiled.get(hot.dialect.name) or self._compile(hot)

@@ -2,7 +2,8 @@
 
 AncillaError
 |- TransientError        try again later (network down, disk full)
-|  `- OutOfSpaceError    the spool is below its reserve: C-STORE answers 0xA700
+|  |- OutOfSpaceError    the spool is below its reserve: C-STORE answers 0xA700
+|  `- NotKeptError       what was taken until its association ends could not be kept: no release, an abort
 |- UnsuitableError       a statement about the input, not a fault: the PACS is told "not analysed", and why
 `- PermanentError        give up; trying again gives the same
    |- UnnameableError    an object without usable UIDs, or no DICOM at all: C-STORE answers 0xC000
@@ -24,6 +25,10 @@ class TransientError(AncillaError):
 
 class OutOfSpaceError(TransientError):
     """Free space is below the configured reserve."""
+
+
+class NotKeptError(TransientError):
+    """Images acknowledged on condition that their association is released could not be made durable."""
 
 
 class PermanentError(AncillaError):

@@ -53,3 +53,4 @@ class Receipt(StrEnum):
     STORED = "stored"  # new
     DUPLICATE = "duplicate"  # same UID, equal bytes: nothing kept, one audit row
     CONFLICT = "conflict"  # same UID, other bytes: kept beside the first, which stays the one that counts
+    TAKEN = "taken"  # the store judges it a moment later: the receiver of C-STORE does not ask

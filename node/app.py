@@ -34,6 +34,7 @@ from node.pool import Pool
 from node.quiet import Quiet
 from node.receiving import peers_of, receiver_for, with_admitted
 from node.runner import Runner
+from node.scanners import Scanners
 from node.settler import Settler
 from node.tasks import begin, perform, ready
 from node.visitors import Visitors
@@ -77,7 +78,9 @@ class Node:
             self._quiet.seconds,
             witness.arrived,
         )
-        self._receiver = receiver_for(settings, self._intake, witness)
+        scanners = Scanners(self._intake, self._spool, settings.scp.durability == "instance")
+        witness.make_durable = scanners.make_durable
+        self._receiver = receiver_for(settings, scanners, witness)
         self._web = web_for(settings, self._intake, lambda: self.settings.peers)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):

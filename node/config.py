@@ -47,6 +47,7 @@ class ScpSettings:
     min_bytes_per_second: float
     max_pdu: int
     max_object_gb: float
+    durability: str
     tls: TlsSettings | None = None  # None: no port for TLS
 
     @property

@@ -56,14 +56,35 @@ class Intake:
 
     def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> "Writer":
         """See ``domain.seams.Intake``. Raises OutOfSpaceError."""
-        pack = self._spool.writer(association_id, caller, header, meta)
-        return Writer(pack, lambda place, digest: self._received(association_id, caller, header, place, digest))
+        return self.writer_to(self.index, association_id, caller, header, meta)
 
-    def _received(self, association_id: str, caller: Caller, header: Header, place: Place, digest: str) -> Receipt:
-        instance = Instance(header, place, digest, caller, association_id, self._clock())
-        receipt = self._store.received(instance, self._quiet(caller.calling_ae), self._max_wait_seconds)
-        self._arrived(header.sop_instance_uid)
+    def writer_to(
+        self,
+        taken: Callable[[Instance], Receipt],
+        association_id: str,
+        caller: Caller,
+        header: Header,
+        meta: bytes,
+        durable: bool = True,
+    ) -> "Writer":
+        """A writer whose instance goes to ``taken`` once its bytes are in the pack. Raises OutOfSpaceError."""
+
+        def committed(place: Place, digest: str) -> Receipt:
+            return taken(Instance(header, place, digest, caller, association_id, self._clock()))
+
+        return Writer(self._spool.writer(association_id, caller, header, meta, durable), committed)
+
+    def index(self, instance: Instance) -> Receipt:
+        """Write the rows of a durable instance. Raises TransientError."""
+        receipt = self._store.received(instance, self._quiet(instance.caller.calling_ae), self._max_wait_seconds)
+        self._arrived(instance.header.sop_instance_uid)
         return receipt
+
+    def index_later(self, instance: Instance) -> Receipt:
+        """The same within milliseconds, and before anybody asks the store. Raises TransientError when too many wait already."""
+        self._store.received_later(instance, self._quiet(instance.caller.calling_ae), self._max_wait_seconds)
+        self._arrived(instance.header.sop_instance_uid)
+        return Receipt.TAKEN
 
     def closed(self, association_id: str, how: str) -> None:
         """See ``domain.seams.Intake``."""
@@ -106,7 +127,7 @@ class Writer:
         self._pack.write(fragment)
 
     def commit(self) -> Receipt:
-        """Durable, then indexed. Should indexing fail, the sender gets an error and start-up finds the bytes in the pack."""
+        """In the pack, then indexed. Should indexing fail, the sender gets an error and start-up finds the bytes in the pack."""
         place, digest = self._pack.commit()
         return self._received(place, digest)
 

@@ -16,6 +16,7 @@ class Witness:
 
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
         self._store, self._wake = store, wake
+        self.make_durable: Callable[[], None] = lambda: None  # what was acknowledged and may not be durable yet
         self._lock = threading.Lock()
         self._awaited: dict[str, set[str]] = {}  # instance -> all of its list that have not come
 
@@ -37,6 +38,7 @@ class Witness:
 
     def commit(self, caller: Caller, evidence: Evidence) -> Commitment:
         """See ``domain.evidence.Witness``."""
+        self.make_durable()
         commitment = self._store.commit(caller, evidence)
         self._expect(evidence)
         return commitment

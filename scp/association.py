@@ -19,6 +19,7 @@ from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
+from domain.errors import NotKeptError
 from domain.instances import Caller
 from scp.admission import Verdict
 from scp.boundary import attempt
@@ -35,6 +36,7 @@ from scp.tls import LOST, shake_hands
 LOG: Final = logging.getLogger(__name__)
 CALLING_UNKNOWN, CALLED_UNKNOWN = (1, 1, 3), (1, 1, 7)  # result, source, reason (PS3.8 9.3.4)
 CONGESTION, LIMIT_EXCEEDED = (2, 3, 1), (2, 3, 2)
+SERVICE_USER: Final = 0x00  # source of an A-ABORT (PS3.8 9.3.8)
 FLOOD: Final = "too many association requests per second"
 NO_STORAGE: Final = "fault in this node, see its log"
 
@@ -131,8 +133,9 @@ class Acceptor(Association):
         self.discard_unfinished()
         self.house.associations.gone(self)
         depositor, self.depositor = self.depositor, None
-        if depositor:
-            attempt(lambda: depositor.intake.closed(depositor.association_id, how))
+        if depositor is None:
+            return True
+        return not isinstance(attempt(lambda: depositor.intake.closed(depositor.association_id, how)), NotKeptError)
 
     def ask(self, errand: Callable[[], None]) -> Future[None]:
         """Let this association's thread do something between two messages (from another thread)."""
@@ -231,8 +234,9 @@ class Negotiation(ACSE):
 
     def send_release(self, is_response: bool = False) -> None:
         """See ``ACSE``."""
-        if is_response:
-            self.assoc.finished("released")
+        if is_response and not self.assoc.finished("released"):
+            self.send_abort(SERVICE_USER)  # the sender must not believe that all is well
+            return
         super().send_release(is_response)
 
     def _reject(self, reason: tuple[int, int, int], words: str) -> None:
