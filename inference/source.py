@@ -9,6 +9,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 # Values that break the rules of their VR are judged here, where they are used. A warning about them would quote them, and they
@@ -17,6 +18,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 MOST_INFLATED = 256 * 1024**2
 _PREAMBLE = 132
+_META_LOOK = 1024  # the Transfer Syntax UID is among the first elements of group 0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def open_source(part10: memoryview | bytes) -> Source:
     """PS3.10 bytes as a Source; never raises: what cannot be read has a ``fault`` and is answered "undecodable"."""
     view = memoryview(part10)
     try:
+        if _is_deflated(view):
+            return _inflated(view)
         stream = io.BytesIO(view)
         with warnings.catch_warnings():
             # Warnings about values would quote them, and they are a patient's.
@@ -56,8 +60,6 @@ def open_source(part10: memoryview | bytes) -> Source:
             header = pydicom.dcmread(stream, stop_before_pixels=True)
         at = stream.tell()
         header.buffer = None  # or the header would keep a copy of the pixels alive
-        if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            return _inflated(view)
         return Source(header, view[at:])
     except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything
         return _unreadable(type(error).__name__)
@@ -69,19 +71,34 @@ def _unreadable(words: str) -> Source:
     return Source(header, memoryview(b""), f"an image cannot be read ({words})")
 
 
+def _meta_end(view: memoryview) -> int:
+    """Where the data set begins, by the length that group 0002 begins with (PS3.10 7.1)."""
+    (length,) = struct.unpack_from("<I", view, _PREAMBLE + 8)
+    return _PREAMBLE + 12 + int(length)
+
+
+def _is_deflated(view: memoryview) -> bool:
+    """Looked for before anything is parsed: pydicom inflates the whole data set, however much that is."""
+    if len(view) < _PREAMBLE + 12 or DeflatedExplicitVRLittleEndian.encode() not in bytes(view[:_META_LOOK]):
+        return False
+    return text(_meta(view), "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+
+
+def _meta(view: memoryview) -> FileMetaDataset:
+    found: FileMetaDataset = pydicom.dcmread(io.BytesIO(view[: _meta_end(view)])).file_meta
+    return found
+
+
 def _inflated(view: memoryview) -> Source:
     """The deflated transfer syntax (PS3.5 A.5), inflated to a bounded size."""
-    (length,) = struct.unpack_from("<I", view, _PREAMBLE + 8)
-    start = _PREAMBLE + 12 + length
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(view[start:], MOST_INFLATED)
+    data = inflater.decompress(view[_meta_end(view) :], MOST_INFLATED)
     if inflater.unconsumed_tail:
         return _unreadable("it inflates to more than an image may hold")
     stream = io.BytesIO(data)
-    header = pydicom.dcmread(io.BytesIO(view), stop_before_pixels=True).file_meta
     body = pydicom.filereader.read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >= 0x7FE00008)
     dataset = Dataset(body)
-    dataset.file_meta = header
+    dataset.file_meta = _meta(view)
     return Source(dataset, memoryview(data)[stream.tell() :])
 
 
@@ -120,6 +137,7 @@ def integer(header: Dataset, keyword: str) -> int | None:
 
 def _value(header: Dataset, keyword: str) -> Any:
     try:
-        return header.get(keyword)
+        value = header.get(keyword)
+        return None if isinstance(value, Sequence) else value  # a sequence where a value belongs; its items are not looked at
     except Exception:  # noqa: BLE001 - pydicom converts lazily and raises whatever a malformed value leads to
         return None
