@@ -1,9 +1,7 @@
 """Slices that a regular stack lacks, from the headers of one series alone."""
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,8 +9,9 @@ from statistics import median
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
+
+from node.broken import BROKEN
 
 FEWEST: Final = 5  # slices that make a stack
 _MOST_SHARE: Final = 0.2  # a stack that lacks more is not a stack with a hole but two of them
@@ -20,22 +19,6 @@ _UNEVEN: Final = 0.1  # of the typical distance
 _ALIKE: Final = 0.01  # between direction cosines
 _HEAD: Final = 1 << 17  # bytes
 _LAST: Final = 0x00200037  # Image Orientation (Patient)
-# What pydicom raises for bytes that are not what they should be, also later, when it converts a value on first access.
-_BROKEN: Final = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    AssertionError,
-    NotImplementedError,
-    RecursionError,
-    EOFError,
-    OSError,
-    struct.error,
-    zlib.error,
-    InvalidDicomError,
-)
 _WANTED: Final = [0x00080008, 0x00200032, _LAST]  # Image Type, Image Position (Patient)
 
 
@@ -53,7 +36,7 @@ def plane(part10: memoryview) -> Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they would quote values
             return read_partial(io.BytesIO(part10[:_HEAD]), lambda tag, _vr, _length: tag > _LAST, specific_tags=_WANTED)
-    except _BROKEN:
+    except BROKEN:
         return None
 
 
@@ -95,7 +78,10 @@ def _along(position: Sequence[float], direction: Sequence[float]) -> float:
 
 
 def _is_localizer(header: Dataset) -> bool:
-    return "LOCALIZER" in str(_value(header, "ImageType"))
+    try:
+        return "LOCALIZER" in str(_value(header, "ImageType"))
+    except BROKEN:
+        return False
 
 
 def _numbers(header: Dataset, keyword: str, count: int) -> list[float] | None:
@@ -109,5 +95,5 @@ def _numbers(header: Dataset, keyword: str, count: int) -> list[float] | None:
 def _value(header: Dataset, keyword: str) -> Any:
     try:
         return header.get(keyword)
-    except _BROKEN:
+    except BROKEN:
         return None

@@ -10,12 +10,11 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from domain.errors import ConfigurationError
+from node.broken import BROKEN
 from node.config_check import near
 
 KEYWORDS: Final = frozenset(keyword_dict)
 OPERATORS: Final = ("min", "max", "contains", "excludes", "matches")
-# What a broken value may raise when pydicom converts it on first access; headers come from the network.
-_BROKEN: Final = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, EOFError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def _values(header: Dataset, keyword: str) -> list[str]:
         value = header.get(keyword)
         several = value if isinstance(value, MultiValue | list | tuple) else [value]
         return [text for item in several if item is not None and (text := str(item).strip())]
-    except _BROKEN:
+    except BROKEN:
         return []
 
 
