@@ -98,8 +98,8 @@ class Acceptor(Association):
     def run_reactor(self) -> None:
         """The thread: the whole life of the association."""
         try:
-            if self._secured():
-                super().run_reactor()
+            if self._secured():  # an error nobody foresaw ends this association; its text may quote what was received
+                attempt(super().run_reactor)
         finally:
             self._over()
 

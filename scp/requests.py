@@ -9,6 +9,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 _MOST: Final = 64  # requests that are kept; the one not seen for longest goes
+SHORTEST_PDU: Final = 8  # one item with two bytes of a message (PS3.8 9.3.5.1)
 _LONGEST: Final = 1 << 15  # bytes of one that is kept
 
 
@@ -20,6 +21,8 @@ class Request:
         self.protocol_version = pdu.protocol_version
         self._primitive = pdu.to_primitive()
         _check(self._primitive)
+        if self._primitive.maximum_length_received is None:  # required (PS3.8 D.1), and missing with some: no limit
+            self._primitive.maximum_length_received = 0
 
     def to_primitive(self) -> A_ASSOCIATE:
         """The request for the user of the state machine."""
@@ -31,6 +34,8 @@ def _check(request: A_ASSOCIATE) -> None:
     contexts = request.presentation_context_definition_list
     if not all(context.abstract_syntax and context.transfer_syntax for context in contexts):
         raise ValueError("a presentation context without abstract or transfer syntax")
+    if 0 < (request.maximum_length_received or 0) < SHORTEST_PDU:
+        raise ValueError("no message fits into PDUs that short")
 
 
 class Requests:
