@@ -98,7 +98,7 @@ class Runner:
         tried again on a later turn, since the store still says what is to be done."""
         try:
             return turn()
-        except Exception as error:  # noqa: BLE001 - one of the two places, see docs/architecture.md
+        except Exception as error:  # noqa: BLE001 - one of the places named in docs/architecture.md
             self._trouble = True
             warn("trouble", error=type(error).__name__, at=_where(error), **about)
             return False
