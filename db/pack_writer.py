@@ -35,6 +35,7 @@ class Pack:
         self.broken = False  # the disk answered with an error: nothing is appended any more
         self.unsynced = False  # holds records that are not durable yet
         self._fd = -1
+        self._failed = False  # a sync did: the kernel may have dropped the pages, so no later one is believed
         self._synced_folders = False
         self._small = 0  # small records in a row
         self._zeros_end = 0  # behind zeros written ahead; 0: there are none
@@ -97,7 +98,7 @@ class Pack:
     def share(self) -> int:
         """A file descriptor of one's own, to sync what is there while the writer goes on; -1 when there is none."""
         try:
-            return os.dup(self._fd) if self._fd >= 0 else -1
+            return os.dup(self._fd) if self._fd >= 0 and not self._failed else -1
         except OSError:
             return -1
 
@@ -109,7 +110,7 @@ class Pack:
             self.unsynced = False  # before: what is committed meanwhile sets it again
             self.sync(fd)
         except OSError:
-            self.unsynced = self.broken = True
+            self.unsynced = self.broken = self._failed = True
             raise
         finally:
             os.close(fd)
@@ -119,7 +120,7 @@ class Pack:
             self.sync()
             self.unsynced = False
         except OSError:
-            self.broken = True
+            self.broken = self._failed = True
 
     def sync(self, fd: int = -1) -> None:
         """Make the content durable, and, the first time, the names of the file and its folders. Raises OSError."""

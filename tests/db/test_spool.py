@@ -250,3 +250,72 @@ def test_many_associations_write_at_once(tmp_path: Path) -> None:
     assert {each.header.sop_instance_uid for each in recovered} == {
         header(100 * association + number).sop_instance_uid for association in range(4) for number in range(25)
     }
+
+
+def test_zeros_are_written_ahead_of_small_records_in_numbers_and_cut_off_at_the_end(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    places = [put(spool, b"%d" % number * 100, number)[0] for number in range(10)]
+    pack = tmp_path / places[0].pack
+    assert pack.stat().st_size == places[-1].offset + places[-1].length  # a few are not worth it
+    places += [put(spool, b"%d" % number * 100, number)[0] for number in range(10, 100)]
+    assert pack.stat().st_size > 1 << 20
+    large, _ = put(spool, b"large" * 400_000, 100)
+    small, _ = put(spool, b"small", 101)
+    assert spool.view(large) == META + b"large" * 400_000
+    spool.close("a1")
+    assert pack.stat().st_size == small.offset + small.length
+    assert all(spool.view(place) == META + b"%d" % number * 100 for number, place in enumerate(places))
+    assert [each.place for each in found(Spool(tmp_path))[0]] == [*places, large, small]
+
+
+def test_no_space_for_zeros_is_no_reason_to_refuse_a_small_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.pwritev
+
+    def pwritev(fd: int, parts: list[memoryview], at: int) -> int:
+        if sum(len(part) for part in parts) >= 1 << 20:
+            raise OSError(errno.ENOSPC, "no space")
+        return whole(fd, parts, at)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    spool = Spool(tmp_path)
+    places = [put(spool, b"x%d" % number, number)[0] for number in range(50)]
+    spool.close("a1")
+    assert [each.place for each in found(Spool(tmp_path))[0]] == places
+    assert (tmp_path / places[0].pack).stat().st_size == places[-1].offset + places[-1].length
+
+
+def test_a_writer_that_is_not_durable_leaves_the_sync_to_the_association(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool, synced = Spool(tmp_path), []
+    whole = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), whole(fd)))
+    places = []
+    for number in range(20):
+        writer = spool.writer("a1", CALLER, header(number), META, durable=False)
+        writer.write(b"y" * 10_000 * number)
+        places.append(writer.commit()[0])
+    assert not synced
+    spool.sync("a1")
+    spool.sync("a1")  # nothing is left
+    spool.sync("a2")
+    assert len(synced) == 1
+    assert [each.place for each in found(Spool(tmp_path))[0]] == places
+
+
+def test_a_sync_of_another_thread_does_not_disturb_the_writer_and_leaves_no_file_open(tmp_path: Path) -> None:
+    spool, before = Spool(tmp_path), open_files()
+
+    def write() -> None:
+        for number in range(200):
+            writer = spool.writer("a1", CALLER, header(number, f"1.2.{number % 11}"), META, durable=False)
+            writer.write(b"z" * 1000)
+            writer.commit()
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(write)
+        while not done.done():
+            spool.sync("a1")
+        done.result()
+    spool.sync("a1")
+    spool.close("a1")
+    assert open_files() == before
+    assert len(found(Spool(tmp_path))[0]) == 200

@@ -26,6 +26,14 @@ def written(root: Path, payloads: list[bytes]) -> tuple[Path, list[Place]]:
     return root / places[0].pack, places
 
 
+def record(number: int, payload: bytes) -> bytes:
+    """What a pack holds behind so many others; records do not know where they lie."""
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Spool(Path(folder))
+        place, _ = put(spool, payload, number)
+        return (Path(folder) / place.pack).read_bytes()
+
+
 def ends(places: list[Place]) -> list[int]:
     return [place.offset + place.length for place in places]
 
@@ -65,6 +73,36 @@ def test_a_flipped_bit_behind_the_index_makes_its_record_torn_and_nothing_behind
         assert [(each.offset, each.length) for each in torn] == [
             ((ends(places)[hit - 1] if hit else 0), len(data) - torn[0].offset)
         ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(payloads=_PAYLOADS, torn=st.binary(min_size=1, max_size=300), share=st.floats(0, 1), zeros=st.integers(0, 5000))
+def test_zeros_written_ahead_are_the_end_of_a_pack_and_a_record_half_written_over_them_is_torn(
+    payloads: list[bytes], torn: bytes, share: float, zeros: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pack, places = written(Path(folder), payloads)
+        good = pack.stat().st_size
+        half = record(len(payloads), torn)
+        half = half[: round(share * (len(half) - 1))]
+        if (len(half) + zeros) and not torn.strip(b"\0"):
+            half = half[: -len(torn)]  # else zeros would complete it
+        with pack.open("ab") as file:
+            file.write(half + bytes(zeros))
+        recovered, found_torn = found(Spool(Path(folder)))
+        assert [each.place for each in recovered] == places
+        assert [(each.offset, each.length) for each in found_torn] == ([(good, len(half) + zeros)] if half else [])
+        assert pack.stat().st_size == good
+
+
+def test_a_pack_whose_zeros_were_never_cut_off_gives_every_record_and_no_complaint(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    places = [put(spool, b"small %d" % number, number)[0] for number in range(100)]
+    assert (tmp_path / places[0].pack).stat().st_size > places[-1].offset + places[-1].length  # as the power went
+    recovered, torn = found(Spool(tmp_path))
+    assert [each.place for each in recovered] == places
+    assert not torn
+    assert (tmp_path / places[0].pack).stat().st_size == places[-1].offset + places[-1].length
 
 
 @pytest.mark.parametrize("from_end", [1, 4, 5, 8])

@@ -18,10 +18,13 @@ RECEIVING = [
     "node.intake:Intake.writer:before:7",
     "node.intake:Writer.write:after:9",
     "node.intake:Writer.commit:before:7",
-    "db.store:Store.received:before:7",
-    "db.store:Store.received:after:1",
-    "db.store:Store.received:after:7",
-    "db.store:Store.received:after:12",
+    "node.intake:Writer.commit:after:7",
+    "db.store:Store.received_later:before:7",
+    "db.store:Store.received_later:after:1",
+    "db.store:Store.received_later:after:12",
+    "db.receiving:index:before:7",
+    "db.receiving:index:after:12",
+    "db.database:Database._do:after:1",
     "db.store:Store.closed:before:1",
 ]
 WORKING = [

@@ -11,7 +11,7 @@ import pytest
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AllStoragePresentationContexts
 
-from domain.errors import ConfigurationError, OutOfSpaceError
+from domain.errors import ConfigurationError, NotKeptError, OutOfSpaceError
 from domain.instances import Caller
 from scp.header import DEFLATED
 from scp.receiver import Receiver
@@ -299,6 +299,24 @@ def test_a_release_in_the_middle_of_an_object_keeps_nothing_of_it(start: Start) 
         assert sender.read()[:1] in (b"\x06", b"\x07")
     running.intake.wait_for("closed")
     assert running.intake.stored == []
+
+
+def test_a_release_is_answered_with_an_abort_when_acknowledged_objects_could_not_be_kept(start: Start) -> None:
+    running = start()
+    running.intake.failures["closed"] = [NotKeptError("the disk failed")]
+    with running.sender().associate() as sender:
+        assert sender.store(image(), "1.2.3.4.1").status == 0
+        sender.send(RELEASE_RQ)
+        assert sender.read()[:1] == b"\x07"
+    assert [call[2] for call in running.intake.wait_for("closed")] == ["released"]
+
+
+def test_a_release_is_answered_though_the_end_could_not_be_written_down(start: Start) -> None:
+    running = start()
+    running.intake.failures["closed"] = [OutOfSpaceError("full")]
+    with running.sender().associate() as sender:
+        assert sender.store(image(), "1.2.3.4.1").status == 0
+        sender.release()
 
 
 REFUSALS = [
