@@ -11,6 +11,7 @@ from typing import Any
 
 import pydicom
 from pydicom.uid import generate_uid
+from pynetdicom import AE
 
 from bench.rows import Row, UnmeasurableError, alone
 from tests import peers, serving
@@ -18,6 +19,7 @@ from tests import peers, serving
 STUDY = Path(__file__).resolve().parents[2] / "shared" / "data" / "chest_ct" / "covid_ct_md_normal001"
 QUIET = 1.0  # seconds without an image after which the node calls the study complete: part of "wait"
 LONGEST = 600.0  # seconds
+PACE = 20  # images a second of a scanner that reconstructs while it sends
 PARTS = {
     "wait": f"last image received to start of the job, of that {QUIET:g} s quiet time",
     "load": "model and images",
@@ -37,6 +39,14 @@ def measure(rounds: int, study: Path | None, package: str, folder: Path) -> Iter
     yield alone(f"last image of {len(files)} to SR in the PACS", "s", [sample["total"] for sample in warm])
     for part, words in PARTS.items():
         yield alone(f"- {part}: {words}", "s", [sample[part] for sample in warm])
+    for optimistic, words in ((False, "begun when complete"), (True, "begun as they arrive")):
+        inner = folder / ("early" if optimistic else "late")
+        inner.mkdir()
+        samples = _samples(files, package, rounds + 1, inner, PACE, optimistic)[1:]
+        name = f"{PACE} images/s, last image of {len(files)} to SR in the PACS, {words}"
+        yield alone(name, "s", [sample["total"] for sample in samples])
+        yield alone(f"- {PARTS['infer']}, {words}", "s", [sample["infer"] for sample in samples])
+    yield alone("- slices computed before the last image and the quiet time", "slices", [s["cached_slices"] for s in samples])
 
 
 def _files(study: Path) -> list[Path]:
@@ -46,22 +56,26 @@ def _files(study: Path) -> list[Path]:
     return files
 
 
-def _samples(files: Sequence[Path], package: str, rounds: int, folder: Path) -> list[Mapping[str, float]]:
+def _samples(
+    files: Sequence[Path], package: str, rounds: int, folder: Path, pace: float = 0, optimistic: bool = True
+) -> list[Mapping[str, float]]:
     model = {"package": package, "send_to": ["pacs"]}
     with peers.orthanc() as pacs:
-        compute = {"workers": 0, "threads": 0}  # as many as the machine suggests
+        compute = {"workers": 0, "threads": 0, "optimistic": optimistic}  # as many as the machine suggests
         node = serving.prepare(
             folder, models=[model], destinations=[serving.pacs(pacs)], study={"quiet_seconds": QUIET}, compute=compute
         )
         with serving.serving(node):
-            return [_sample(node, pacs, files, number, folder) for number in range(rounds)]
+            return [_sample(node, pacs, files, number, folder, pace) for number in range(rounds)]
 
 
-def _sample(node: serving.Node, pacs: peers.Orthanc, files: Sequence[Path], number: int, folder: Path) -> Mapping[str, float]:
+def _sample(
+    node: serving.Node, pacs: peers.Orthanc, files: Sequence[Path], number: int, folder: Path, pace: float
+) -> Mapping[str, float]:
     """Seconds by part for one study with its own UIDs, so that nothing is answered from what is stored."""
     with tempfile.TemporaryDirectory(dir=folder) as copies:
         study_uid = _renamed(files, f"round {number} {folder}", Path(copies))
-        _send(node, Path(copies))
+        _send(node, Path(copies)) if pace == 0 else _trickle(node, Path(copies), pace)
     answered = time.perf_counter()
     peers.wait_for(lambda: _reported(pacs, study_uid), "the SR in the PACS", LONGEST, node.alive)
     total = time.perf_counter() - answered
@@ -89,6 +103,24 @@ def _send(node: serving.Node, folder: Path) -> None:
         raise UnmeasurableError(f"dcmsend ended with {done.returncode}: {done.stderr[-300:]}")
 
 
+def _trickle(node: serving.Node, folder: Path, pace: float) -> None:
+    """One association, ``pace`` images a second, as a scanner that reconstructs while it sends."""
+    datasets = [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
+    wanted = {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets}
+    ae = AE(serving.CALLER)
+    for sop_class, syntax in sorted(wanted):
+        ae.add_requested_context(sop_class, syntax)
+    association = ae.associate("127.0.0.1", node.port, ae_title="ANCILLA")
+    if not association.is_established:
+        raise UnmeasurableError("the node does not take an association")
+    begin = time.perf_counter()
+    for number, ds in enumerate(datasets):
+        time.sleep(max(0.0, begin + number / pace - time.perf_counter()))
+        if association.send_c_store(ds).Status != 0:
+            raise UnmeasurableError("the node does not take an image")
+    association.release()
+
+
 def _reported(pacs: peers.Orthanc, study_uid: str) -> bool:
     query = f'{{"Level": "Series", "Query": {{"StudyInstanceUID": "{study_uid}", "Modality": "SR"}}}}'
     return bool(pacs.post("/tools/find", query.encode()))
@@ -109,6 +141,7 @@ def _parts(shown: Mapping[str, Any]) -> dict[str, float]:
     return {
         "wait": _seconds(shown["study"]["last_at"], infer["started_at"]),
         **parts,
+        "cached_slices": float(infer["timings"].get("cached_slices", 0.0)),
         "hand": max(worked - sum(parts.values()), 0.0) + _seconds(infer["finished_at"], deliver["started_at"]),
         "send": _seconds(deliver["started_at"], deliver["finished_at"]),
     }

@@ -16,7 +16,7 @@ from domain.jobs import NewJob
 from domain.moves import StudyState
 from domain.studies import Study
 from node.holding import failure
-from node.log import event, study_mark, warn
+from node.log import study_mark, warn
 from node.orders import EARLY, Orders
 
 VISIT_SECONDS: Final = 2.0  # then it is asked again, with the images that came meanwhile
@@ -72,7 +72,7 @@ class Warming:
         self._numbers = count(1)
         self._visits: dict[Part, _Visit] = {}
         self._seen: dict[Part, int] = {}  # images with which all that could be done was done
-        self._done: dict[str, int] = {}  # the same for all models of a study
+        self._done: dict[str, int] = {}  # the same for all models of a study, as far as is known without asking the store
         self._spoiled: set[Part] = set()  # failed once: left to the job, which says why
         self._stopped = not orders.settings.compute.optimistic
 
@@ -97,12 +97,8 @@ class Warming:
             if error is not None:
                 self._spoiled.add(part)
                 warn("early-work-failed", study=study_mark(part[0]), model=part[1], error=type(error).__name__)
-                continue
-            answer = visit.future.result()
-            if answer.complete:
+            elif visit.future.result().complete:
                 self._seen[part] = visit.images
-            if answer.slices:
-                event("early", study=study_mark(part[0]), model=part[1], images=visit.images, slices=answer.slices)
         return bool(ended)
 
     def _call_back(self) -> None:
@@ -137,11 +133,17 @@ class Warming:
     def _is_worth_it(self, study: Study) -> bool:
         if any(uid == study.study_uid for uid, _ in self._visits):
             return False
-        new = study.instances - self._done.get(study.study_uid, 0)
-        if self._clock() - study.last_at >= PAUSE:
-            return new > 0
+        if study.instances - self._done.get(study.study_uid, 0) < self._enough(study):
+            return False
         lasted = (study.last_at - study.first_at).total_seconds()
-        return new >= ENOUGH and study.instances <= FAST * (lasted + PAUSE.total_seconds())
+        return self._pauses(study) or study.instances <= FAST * (lasted + PAUSE.total_seconds())
+
+    def _pauses(self, study: Study) -> bool:
+        return self._clock() - study.last_at >= PAUSE
+
+    def _enough(self, study: Study) -> int:
+        """How many new images are worth a visit."""
+        return 1 if self._pauses(study) else ENOUGH
 
     def _has_space(self) -> bool:
         """Never the reason why an image is refused for lack of space."""
@@ -150,16 +152,20 @@ class Warming:
         return free > settings.scp.reserve_bytes + settings.compute.cache_bytes
 
     def _visit(self, study: Study) -> bool:
-        """Send a worker to the first model that has something to do; False: none has."""
+        """Send a worker to the model that has the most to do; False: none has enough."""
         uid = study.study_uid
         instances = self._store.instances(uid)
-        for job in self._wanted(instances):
-            part = (uid, job.model_id)
-            if part not in self._spoiled and self._seen.get(part) != len(instances):
-                self._visits[part] = self._sent(job, uid, instances)
-                return True
-        self._done[uid] = len(instances)
-        return False
+        jobs = {(uid, job.model_id): job for job in self._wanted(instances)}
+        seen = {part: self._seen.get(part, 0) for part in jobs if part not in self._spoiled}
+        if not seen:
+            self._done[uid] = len(instances)
+            return False
+        part = min(seen, key=lambda part: seen[part])
+        self._done[uid] = seen[part]
+        if len(instances) - seen[part] < self._enough(study):
+            return False
+        self._visits[part] = self._sent(jobs[part], uid, instances)
+        return True
 
     def _sent(self, job: NewJob, study_uid: str, instances: Sequence[Instance]) -> _Visit:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -8,7 +8,8 @@ import pytest
 from domain.early import EarlyOrder
 from domain.jobs import Answer, Order
 from inference.kept import SUFFIX
-from node import ahead, opened, work
+from node import ahead, opened, tasks, work
+from node.pool import Pool
 from tests.ct_series import Series
 from tests.node.test_work import MakeOrder, order, package
 
@@ -108,3 +109,17 @@ def test_no_name_on_disk_tells_of_a_patient(order: MakeOrder, tmp_path: Path) ->
     content = file.read_bytes()
     for told in (b"Synthetic^Test", b"TEST-1", b"1.2.826"):
         assert told not in content and told.decode() not in file.name
+
+
+def test_a_worker_process_begins_and_the_job_behind_it_finds_what_it_kept(order: MakeOrder, tmp_path: Path) -> None:
+    whole = order()
+    visit = early(whole, tmp_path)
+    pool = Pool(1)
+    try:
+        begun = pool.submit(tasks.begin, visit)
+        done = pool.submit(tasks.perform, replace(whole, cache_dir=visit.cache_dir))
+        assert begun.result(60).complete
+        assert done.result(60).timings["cached_slices"] == SLICES - 2
+    finally:
+        pool.shutdown(wait=False)
+    assert digests(done.result()) == digests(performed(whole, tmp_path, "without"))

@@ -39,7 +39,9 @@ class Idle:
         return self.asked[-1][0]
 
     def leave(self, complete: bool = True) -> None:
-        self.asked[-1][1].set_result(EarlyAnswer(3, complete))
+        """The newest visit ends, if it has not."""
+        if not self.asked[-1][1].done():
+            self.asked[-1][1].set_result(EarlyAnswer(3, complete))
 
 
 class Early:
@@ -142,6 +144,30 @@ def test_a_visit_that_was_not_complete_is_followed_by_another(early: Early) -> N
     early.stage.later(5)
     assert not early.warming.turn()
     assert len(early.idle.asked) == 2
+
+
+def test_images_that_trickle_in_are_visited_in_handfuls(early: Early) -> None:
+    early.receive(10)
+    early.warming.turn()
+    for number in range(11, 31):
+        early.idle.leave()
+        early.receive(1, first=number)
+        early.stage.later(0.05)
+        early.warming.turn()
+    early.idle.leave()
+    early.stage.later(1)
+    early.warming.turn()
+    assert [len(order.instances) for order, _ in early.idle.asked] == [10, 18, 26, 30]
+
+
+def test_each_model_of_a_study_is_visited_in_turn(tmp_path: Path) -> None:
+    early = Early(tmp_path, TEXT + '[[model]]\npackage = "model"\nsend_to = ["pacs"]\n')
+    early.receive(10)
+    for _ in range(2):
+        early.warming.turn()
+        early.idle.leave()
+    early.warming.turn()
+    assert [int(order.package_digest) for order, _ in early.idle.asked] == [0, 1]
 
 
 def test_a_fast_sender_is_not_disturbed_while_it_sends(early: Early) -> None:
