@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
     parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
+    parser.add_argument("--large", type=float, default=2.0, help="ingest: GB of one large object (2)")
     parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
     parser.add_argument("--model", default="chest-ct-opacity", help="turnaround: package folder or id of a shipped one")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
@@ -33,7 +34,7 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     if options.name == "ingest":
         from bench import ingest
 
-        return ingest.measure(options.rounds, ingest.Sizes(options.images, options.small), folder)
+        return ingest.measure(options.rounds, ingest.Sizes(options.images, options.small, int(options.large * 1e9)), folder)
     if options.name == "sending":
         from bench import sending
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import setup
-from bench.objects import write_images
+from bench.objects import write_images, write_large
 from bench.receivers import Receiver, orthanc, ours, pynetdicom, storescp
-from bench.rows import Row, UnmeasurableError, compare
-from tests import peers
+from bench.rows import Row, UnmeasurableError, alone, compare
+from tests import peers, serving
 from tests.serving import CALLER
 
 LONGEST = 900  # seconds for one transfer
+MEMORY = 64.0  # megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Sizes:
 
     images: int = 600
     small: int = 10_000
+    large: int = 2_000_000_000  # bytes of one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Scenario:
     rivals: tuple[tuple[Receiver, float | None], ...]
     associations: int = 1
     nagle: bool = False
+    durability: str = "instance"  # ours
 
     @property
     def each(self) -> int:
@@ -53,6 +56,7 @@ def scenarios(sizes: Sizes) -> list[Scenario]:
     return [
         Scenario("one association", *half_megabyte, ((plain, 1.2), (kept, None), (orthanc(), 3.5), (pynetdicom(), 5.0))),
         Scenario("one association, sender with Nagle's algorithm", *half_megabyte, ((kept, 2.0), (plain, None)), nagle=True),
+        Scenario("one association, durability association", *half_megabyte, ((plain, 2.0),), durability="association"),
         Scenario("four associations at once", *half_megabyte, ((forking, 1.5),), associations=4),
         Scenario("objects of 2 KB, one association", *two_kilobytes, ((plain, 1.5), (pynetdicom(), 10.0))),
     ]
@@ -60,13 +64,41 @@ def scenarios(sizes: Sizes) -> list[Scenario]:
 
 def measure(rounds: int, sizes: Sizes, folder: Path) -> Iterator[Row]:
     """All rows. Raises UnmeasurableError when a receiver did not take everything."""
-    us = ours()
     yield from setup.measure(rounds, folder)
     for scenario in scenarios(sizes):
+        us = ours(scenario.durability)
         samples = _samples(scenario, [us, *(rival for rival, _ in scenario.rivals)], rounds, folder)
         for rival, target in scenario.rivals:
             name = f"{scenario.name} ({scenario.count} objects)"
             yield compare(name, "objects/s", samples[us.name], samples[rival.name], rival.name, rival.version, target)
+    yield alone(f"memory for one object of {sizes.large / 1e9:g} GB", "MB", _growths(sizes.large, rounds, folder), MEMORY)
+
+
+def _growths(size: int, rounds: int, folder: Path) -> list[float]:
+    """Megabytes by which the receiving process is larger at its largest than before a large object, in every round."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        file = Path(work, "object", "large.dcm")
+        file.parent.mkdir()
+        write_large(file, size)
+        return [_growth(file.parent, Path(work, f"node-{number}")) for number in range(rounds)]
+
+
+def _growth(objects: Path, archive: Path) -> float:
+    archive.mkdir()
+    node = serving.prepare(archive, study={"quiet_seconds": 3600})
+    with serving.serving(node):
+        assert node.process is not None
+        status, reset = (Path("/proc", str(node.process.pid), name) for name in ("status", "clear_refs"))
+        reset.write_text("5")  # the peak counts from here (proc(5))
+        before = _kilobytes(status, "VmRSS")
+        _transfer(node.port, "ANCILLA", [objects], nagle=False)
+        after = _kilobytes(status, "VmHWM")
+    shutil.rmtree(archive)
+    return (after - before) * 1024 / 1e6
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    return int(status.read_text().split(f"{name}:", 1)[1].split()[0])
 
 
 def _samples(scenario: Scenario, receivers: Sequence[Receiver], rounds: int, folder: Path) -> dict[str, list[float]]:
@@ -95,15 +127,22 @@ def _write(scenario: Scenario, folder: Path) -> list[Path]:
 
 
 def _send(scenario: Scenario, receiver: Receiver, folders: Sequence[Path], archive: Path) -> float:
-    """Seconds from starting the senders until the last of them has its last answer."""
-    env = {**os.environ, "TCP_NODELAY": "0" if scenario.nagle else "1"}  # DCMTK reads it
     with receiver.start(archive) as (port, ae_title):
-        command = [peers.program("dcmsend"), "-dn", "+sd", "-aet", CALLER, "-aec", ae_title, "127.0.0.1", str(port)]
-        started = time.perf_counter()
-        senders = [subprocess.Popen([*command, str(one)], env=env, stderr=subprocess.PIPE) for one in folders]
-        errors = [sender.communicate(timeout=LONGEST)[1] for sender in senders]
-        seconds = time.perf_counter() - started
+        try:
+            return _transfer(port, ae_title, folders, scenario.nagle)
+        except UnmeasurableError as error:
+            raise UnmeasurableError(f"{receiver.name}: {error}") from None
+
+
+def _transfer(port: int, ae_title: str, folders: Sequence[Path], nagle: bool) -> float:
+    """Seconds from starting the senders, one per folder, until the last of them has its last answer."""
+    env = {**os.environ, "TCP_NODELAY": "0" if nagle else "1"}  # DCMTK reads it
+    command = [peers.program("dcmsend"), "-dn", "+sd", "-aet", CALLER, "-aec", ae_title, "127.0.0.1", str(port)]
+    started = time.perf_counter()
+    senders = [subprocess.Popen([*command, str(one)], env=env, stderr=subprocess.PIPE) for one in folders]
+    errors = [sender.communicate(timeout=LONGEST)[1] for sender in senders]
+    seconds = time.perf_counter() - started
     for sender, error in zip(senders, errors, strict=True):
         if sender.returncode != 0:
-            raise UnmeasurableError(f"dcmsend to {receiver.name} ended with {sender.returncode}: {error.decode()[-300:]}")
+            raise UnmeasurableError(f"dcmsend ended with {sender.returncode}: {error.decode()[-300:]}")
     return seconds

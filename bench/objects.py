@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -20,7 +21,20 @@ def write_images(folder: Path, count: int, rows: int, columns: int) -> None:
         (folder / f"{index:06d}.dcm").write_bytes(template.replace(first, f"{root}.{FIRST + index}".encode()))
 
 
-def _image(root: str, rows: int, columns: int) -> bytes:
+def write_large(file: Path, size: int) -> None:
+    """One CT object of ``size`` bytes of noise (less than 4 GB), written in pieces."""
+    rows = columns = 1024
+    frames = max(1, size // (rows * columns * 2))
+    noise = random.Random(2).randbytes(rows * columns * 2)
+    with file.open("wb") as stream:
+        one = _image(generate_uid()[:40].rstrip("."), rows, columns, frames)
+        stream.write(one[: -len(noise) - 4])  # all but the length and the value of Pixel Data
+        stream.write(struct.pack("<L", frames * len(noise)))
+        for _ in range(frames):
+            stream.write(noise)
+
+
+def _image(root: str, rows: int, columns: int, frames: int = 0) -> bytes:
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -34,6 +48,8 @@ def _image(root: str, rows: int, columns: int) -> bytes:
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.Rows, ds.Columns = 1, "MONOCHROME2", rows, columns
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
     ds.RescaleIntercept, ds.RescaleSlope = "-1024", "1"
+    if frames:
+        ds.NumberOfFrames = frames
     ds.PixelData = random.Random(1).randbytes(rows * columns * 2)
     stream = io.BytesIO()
     ds.save_as(stream, enforce_file_format=True)

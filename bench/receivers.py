@@ -25,11 +25,15 @@ class Receiver:
     start: Start
 
 
-@contextlib.contextmanager
-def _ours(folder: Path) -> Iterator[tuple[int, str]]:
-    node = serving.prepare(folder, study={"quiet_seconds": 3600}, scp={"requests_per_second": 0})
-    with serving.serving(node):
-        yield node.port, "ANCILLA"
+def _ours(durability: str) -> Start:
+    @contextlib.contextmanager
+    def start(folder: Path) -> Iterator[tuple[int, str]]:
+        scp = {"requests_per_second": 0, "durability": durability}
+        node = serving.prepare(folder, study={"quiet_seconds": 3600}, scp=scp)
+        with serving.serving(node):
+            yield node.port, "ANCILLA"
+
+    return start
 
 
 def _storescp(*options: str) -> Start:
@@ -59,9 +63,9 @@ def _pynetdicom(folder: Path) -> Iterator[tuple[int, str]]:
         yield port, "STORESCP"
 
 
-def ours() -> Receiver:
-    """This product: every image durable and indexed before its answer."""
-    return Receiver("ancilla serve", metadata.version("ancilla"), _ours)
+def ours(durability: str = "instance") -> Receiver:
+    """This product: every image durable before its answer, or before the release is answered; indexed at once."""
+    return Receiver("ancilla serve", metadata.version("ancilla"), _ours(durability))
 
 
 def storescp(*options: str) -> Receiver:

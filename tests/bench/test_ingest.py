@@ -11,12 +11,26 @@ RIVALS = ["DCMTK storescp", "DCMTK storescp +B", "Orthanc", "pynetdicom storescp
 
 @pytest.mark.peer
 def test_all_rows_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:
-    arguments = ["ingest", "--json", "--rounds", "1", "--images", "8", "--small", "20", "--folder", str(tmp_path)]
+    arguments = [
+        "ingest",
+        "--json",
+        "--rounds",
+        "1",
+        "--images",
+        "8",
+        "--small",
+        "20",
+        "--large",
+        "0.01",
+        "--folder",
+        str(tmp_path),
+    ]
     assert main(arguments) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["peer"] for row in rows if row["name"] == "one association (8 objects)"] == RIVALS
-    assert len(rows) == 9
-    assert all(row["ours"] > 0 and row["theirs"] > 0 and row["version"] != "?" for row in rows)
+    assert len(rows) == 13
+    assert all(row["ours"] > 0 and row["theirs"] > 0 and row["version"] != "?" for row in rows if row["peer"] != "-")
+    assert [row["unit"] for row in rows if row["peer"] == "-"] == ["MB"]
 
 
 @pytest.mark.peer

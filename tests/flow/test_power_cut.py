@@ -15,7 +15,7 @@ SERIES = Series(slices=12)
 LAUNCHER = ("-m", "tests.flow.crashing_node")
 
 RECEIVING = [
-    "node.intake:Intake.writer:before:7",
+    "node.scanners:Scanners.writer:before:7",
     "node.intake:Writer.write:after:9",
     "node.intake:Writer.commit:before:7",
     "node.intake:Writer.commit:after:7",
@@ -26,6 +26,13 @@ RECEIVING = [
     "db.receiving:index:after:12",
     "db.database:Database._do:after:1",
     "db.store:Store.closed:before:1",
+]
+TOGETHER = [  # with one sync for the association
+    "node.intake:Writer.commit:after:7",
+    "node.scanners:Scanners._sync:before:1",
+    "db.spool:Spool.sync:after:1",
+    "db.receiving:index:before:7",
+    "node.scanners:Scanners.closed:after:1",
 ]
 WORKING = [
     "db.store:Store.closed:after:1",
@@ -55,10 +62,10 @@ def arrived(pacs: peers.StoreScp) -> dict[str, str]:
     return found
 
 
-def prepared(folder: Path, packages: Path, pacs: peers.StoreScp, quiet: float) -> serving.Node:
+def prepared(folder: Path, packages: Path, pacs: peers.StoreScp, quiet: float, durability: str = "instance") -> serving.Node:
     model = {"package": str(packages / "tiny"), "send_to": ["pacs"]}
     study = {"quiet_seconds": quiet}
-    node = serving.prepare(folder, models=[model], destinations=[serving.pacs(pacs)], study=study)
+    node = serving.prepare(folder, models=[model], destinations=[serving.pacs(pacs)], study=study, scp={"durability": durability})
     node.launcher = LAUNCHER
     return node
 
@@ -87,14 +94,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> dict[s
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("place", [*RECEIVING, *WORKING])
+@pytest.mark.parametrize(
+    ("place", "durability"),
+    [*((place, "instance") for place in [*RECEIVING, *WORKING]), *((place, "association") for place in TOGETHER)],
+)
 def test_a_power_cut_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, packages: Path, expected: dict[str, str], place: str
+    tmp_path: Path, packages: Path, expected: dict[str, str], place: str, durability: str
 ) -> None:
     sender = scanner(tmp_path / "images", SERIES)
     # While images still come the quiet time has to cover the restart, else a part of the study is rightly answered on its own.
     with peers.storescp() as pacs:
-        node = prepared(tmp_path, packages, pacs, 4.0 if place in RECEIVING else 0.3)
+        node = prepared(tmp_path, packages, pacs, 0.3 if place in WORKING else 4.0, durability)
         try:
             crash(node, sender, place)
             acknowledged = sender.digests()
