@@ -17,6 +17,7 @@ from domain.errors import OutOfSpaceError, TransientError
 from domain.instances import Place
 
 _BUFFER: Final = 64 * 1024  # small fragments and small objects are collected up to this size and written at once
+_OUT: Final = 256 * 1024  # bytes that are worth telling the disk to begin: it works while more is received and hashed
 _AHEAD: Final = 1 << 20  # bytes of zeros written ahead of small records ...
 _NUMBERS: Final = 16  # ... once so many of them have come in a row
 _CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
@@ -36,17 +37,18 @@ class Pack:
         self.unsynced = False  # holds records that are not durable yet
         self._fd = -1
         self._failed = False  # a sync did: the kernel may have dropped the pages, so no later one is believed
-        self._synced_folders = False
+        self._made = self._synced_folders = False
         self._small = 0  # small records in a row
         self._zeros_end = 0  # behind zeros written ahead; 0: there are none
 
     def open(self) -> None:
         """Make the file; every folder above it is the node's alone. Raises FileExistsError, OSError."""
         if self._fd < 0:
-            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._synced_folders else os.O_CREAT | os.O_EXCL)
+            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._made else os.O_CREAT | os.O_EXCL)
             self.path.parent.parent.mkdir(mode=0o700, exist_ok=True)
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             self._fd = os.open(self.path, flags, 0o600)
+            self._made = True
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +67,7 @@ class Pack:
         self._fd = -1
         if self.end == 0:
             self.path.unlink(missing_ok=True)
-            self._synced_folders = False
+            self._made = self._synced_folders = False
 
     def write_at(self, offset: int, parts: list[bytes | bytearray | memoryview]) -> int:
         """Write all parts one behind the other; returns the number of bytes. Raises OSError."""
@@ -186,6 +188,7 @@ class PackWriter:
         self._digest = hashlib.sha256()
         self._pending = bytearray(EMPTY_SLOT + label + meta)
         self._at = pack.end  # where the pending bytes belong
+        self._out = pack.end  # from here on nothing is on its way to the disk
         self._length = 0  # of the data set so far
         self._unchecked = 0
         self._ended = False
@@ -259,8 +262,9 @@ class PackWriter:
         self._guarded(lambda: self._pack.write_at(at, parts))
         written = len(self._pending) + len(fragment)
         self._at = at + written
-        if written > _BUFFER:
-            self._pack.write_out(at, written)
+        if self._at - self._out >= _OUT:
+            self._pack.write_out(self._out, self._at - self._out)
+            self._out = self._at
         self._pending = bytearray()
         self._unchecked += written
         if self._unchecked >= _CHECK_EVERY:
