@@ -23,7 +23,7 @@ VISIT_SECONDS: Final = 2.0  # then it is asked again, with the images that came 
 LEAVE_SECONDS: Final = 10.0  # for a worker that was asked to leave; then it is killed
 LONGEST_SECONDS: Final = 120.0  # for a whole visit: the first one compiles the network
 ENOUGH: Final = 8  # new images that are worth a visit while more are coming
-PAUSE: Final = timedelta(seconds=1)  # nothing new for so long: any number is worth one
+PAUSE: Final = timedelta(seconds=0.3)  # nothing new for so long: any number is worth one
 FAST: Final = 100  # images a second; faster ones are left alone: the receiver needs the cores, and they end soon
 MOST_STUDIES: Final = 50  # looked at
 
@@ -136,7 +136,7 @@ class Warming:
         if study.instances - self._done.get(study.study_uid, 0) < self._enough(study):
             return False
         lasted = (study.last_at - study.first_at).total_seconds()
-        return self._pauses(study) or study.instances <= FAST * (lasted + PAUSE.total_seconds())
+        return self._pauses(study) or study.instances <= FAST * (lasted + 1)
 
     def _pauses(self, study: Study) -> bool:
         return self._clock() - study.last_at >= PAUSE
