@@ -4,6 +4,7 @@ A sync is cheaper when the file does not grow by it. So where small records come
 they are cut off when the pack is closed, and start-up takes zeros for the end of a pack.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -21,6 +22,7 @@ _OUT: Final = 256 * 1024  # bytes that are worth telling the disk to begin: it w
 _AHEAD: Final = 1 << 20  # bytes of zeros written ahead of small records ...
 _NUMBERS: Final = 16  # ... once so many of them have come in a row
 _CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
+_TRIES: Final = 10  # to make a file in a folder that somebody removes
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -44,11 +46,16 @@ class Pack:
     def open(self) -> None:
         """Make the file; every folder above it is the node's alone. Raises FileExistsError, OSError."""
         if self._fd < 0:
-            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._made else os.O_CREAT | os.O_EXCL)
-            self.path.parent.parent.mkdir(mode=0o700, exist_ok=True)
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._fd = os.open(self.path, flags, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC) if self._made else self._make()
             self._made = True
+
+    def _make(self) -> int:
+        for _ in range(_TRIES):
+            self.path.parent.parent.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # the last other pack of the study was just removed with its folder
+                self.path.parent.mkdir(mode=0o700, exist_ok=True)
+                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     @property
     def is_open(self) -> bool:
@@ -56,7 +63,7 @@ class Pack:
         return self._fd >= 0
 
     def close(self) -> None:
-        """Give the file descriptor back; a pack without any record is removed."""
+        """Give the file descriptor back; a pack without any record is removed, and its folder with the last of them."""
         if self._fd < 0:
             return
         if self._zeros_end > self.end:
@@ -66,7 +73,7 @@ class Pack:
         os.close(self._fd)
         self._fd = -1
         if self.end == 0:
-            self.path.unlink(missing_ok=True)
+            remove(self.path)
             self._made = self._synced_folders = False
 
     def write_at(self, offset: int, parts: list[bytes | bytearray | memoryview]) -> int:
@@ -143,6 +150,13 @@ class Pack:
     def check_space(self, reserve_bytes: int) -> None:
         """Raises OutOfSpaceError below the reserve."""
         check_space(self._fd, reserve_bytes)
+
+
+def remove(path: Path) -> None:
+    """Remove a pack, and the folder of its study when nothing else is in it: a sender may name any number of studies."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from db.pack import folder_of, label_bytes, only_zeros, read_record
-from db.pack_writer import Pack, PackWriter, check_space, disk_error, sync_folder
+from db.pack_writer import Pack, PackWriter, check_space, disk_error, remove, sync_folder
 from db.times import to_micros
 from domain.errors import PermanentError
 from domain.instances import Caller, Header, Instance, Place
@@ -134,7 +134,7 @@ class Spool:
                 yield Recovered(record.instance)
                 start = record.end
         if start == 0:
-            path.unlink()
+            remove(path)
 
     def _map(self, place: Place) -> mmap.mmap:
         try:

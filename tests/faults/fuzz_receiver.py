@@ -13,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["scp", "pynetdicom", "inference", "node.geometry", "node.rules"]):
+with atheris.instrument_imports(include=["scp", "pynetdicom", "pydicom", "inference", "node.geometry", "node.rules"]):
     from domain.instances import Caller
     from inference.source import integer, numbers, open_source, text, words
     from node.geometry import gap, plane

@@ -116,6 +116,7 @@ def test_a_sender_may_vanish_anywhere(node: serving.Node) -> None:
     warm = {image(8, warming, warming).uid for warming in range(WARM)}
     assert {row.uid for row in found} <= acknowledged.keys() | maybe | warm, "a part of an image was stored as an image"
     assert kept.torn(node) == []
+    assert not [folder for folder in (node.data / "spool").glob("??/*") if not any(folder.iterdir())], "folders of no study"
     assert kept.strays(node) == []
     assert kept.serious(node) == []
     report(cut=number, acknowledged=len(acknowledged), threads=(start.threads, end.threads))
