@@ -131,7 +131,7 @@ def test_a_restarted_node_indexes_what_only_the_packs_know(
         def broken(*_: object) -> None:
             raise OSError("the power went")
 
-        monkeypatch.setattr(node.store, "received", broken)
+        monkeypatch.setattr(node.store, "received_later", broken)
         assert all(status != 0 for status in send(port, study[:3]))
         assert node.store.studies() == []
     with running(toml) as (node, _):
