@@ -27,10 +27,9 @@ from pynetdicom.presentation import build_context
 
 from domain.destinations import Destination
 from domain.errors import TransientError
+from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-IMPLEMENTATION_CLASS_UID: Final = "2.25.213346353654019055806398325973278074473"
-IMPLEMENTATION_VERSION: Final = "ANCILLA"
 MAX_CONTEXTS: Final = 128  # odd numbers from 1 to 255 (PS3.8 9.3.2.2)
 ABORT, ACCEPT, REJECT, DATA, RELEASE, RELEASED = 7, 2, 3, 4, 5, 6  # PDU types (PS3.8 9.3)
 ANNOUNCED_LENGTH: Final = 16384  # the largest P-DATA we ask for: only responses come to us

@@ -4,10 +4,9 @@ import struct
 from typing import Final
 
 from domain.errors import UnnameableError
+from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from domain.instances import Header
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.213346353654019055806398325973278074473"
-IMPLEMENTATION_VERSION: Final = "ANCILLA"
 PREAMBLE: Final = bytes(128) + b"DICM"
 LONG_VRS: Final = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")

@@ -7,6 +7,7 @@ from pynetdicom.ae import ApplicationEntity
 
 from domain.errors import ConfigurationError
 from domain.evidence import Witness
+from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from domain.seams import Intake
 from scp.admission import Admission
 from scp.association import quiet_library
@@ -14,7 +15,6 @@ from scp.associations import Associations
 from scp.evidence import Services
 from scp.flood import Flood
 from scp.house import House
-from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.reports import Reports
 from scp.server import Server
 from scp.settings import Peer, ReceiverSettings

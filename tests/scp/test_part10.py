@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import UnnameableError
+from domain.implementation import IMPLEMENTATION_CLASS_UID
 from domain.instances import Header
-from scp.part10 import IMPLEMENTATION_CLASS_UID, meta_bytes, split
+from scp.part10 import meta_bytes, split
 from tests.scp.objects import image
 from tests.scp.wire import CT, EXPLICIT
 
