@@ -52,7 +52,7 @@ def test_mutated_conversations_change_nothing_but_themselves(feeder: Feeder) -> 
     done = streams = 0
     slowest, start = 0.0, None
     while done < wanted:
-        stream, count = mutated(random_, conversation(random_))
+        stream, count = mutated(random_, conversation(random_, "WHO" if random_.random() < 0.03 else "CT01"))
         begin = time.monotonic()
         split(feeder.feed(stream))
         slowest = max(slowest, time.monotonic() - begin)
@@ -109,7 +109,7 @@ class Attacker(threading.Thread):
                 pass
 
 
-def attack(port: int, streams: int, calling: str, honest: "contextlib.AbstractContextManager[object] | None" = None) -> int:
+def attack(port: int, streams: int, calling: str) -> int:
     """Four attackers at once; returns how many damaged PDUs they sent."""
     attackers = [Attacker(SEED + number, port, streams // 4, calling) for number in range(4)]
     for one in attackers:
@@ -147,7 +147,9 @@ def test_mutated_conversations_over_tcp_leave_nothing_behind(fast: bool) -> None
 
 
 def test_a_whole_node_under_mutated_conversations_keeps_only_images(tmp_path: Path) -> None:
-    node = serving.prepare(tmp_path, study={"quiet_seconds": 0.2}, scp={"request_seconds": 2.0, "idle_seconds": 5.0})
+    node = serving.prepare(
+        tmp_path, study={"quiet_seconds": 0.2}, scp={"request_seconds": 2.0, "idle_seconds": 5.0, "requests_per_second": 0.0}
+    )
     with serving.serving(node):
         assert node.process is not None
         attack(node.port, rounds(100, 2000), serving.CALLER)
