@@ -74,8 +74,8 @@ def test_mutated_conversations_change_nothing_but_themselves(feeder: Feeder) -> 
     report(**{name.replace(" ", "_"): number for name, number in calls.items()})
 
 
-def no_growth(start: Vitals, end: Vitals) -> None:
-    assert end.memory - start.memory < GROWTH, (start, end)
+def no_growth(start: Vitals, end: Vitals, most: int = GROWTH) -> None:
+    assert end.memory - start.memory < most, (start, end)
     assert end.threads <= start.threads, (start, end)
     assert end.descriptors <= start.descriptors + 4, (start, end)
 
@@ -158,7 +158,7 @@ def test_a_whole_node_under_mutated_conversations_keeps_only_images(tmp_path: Pa
         done = attack(node.port, rounds(300, 8000), serving.CALLER)
         peers.wait_for(lambda: idle(node), "the end of all associations", 30, node.alive)
         end = vitals(node.process.pid)
-        no_growth(start, end)
+        no_growth(start, end, rounds(48_000, GROWTH))  # in a short run the caches of the node are still filling
         one = image(8, 1, 1)
         with Sender(node.port).associate(calling=serving.CALLER) as sender:
             assert sender.store(one.data, one.uid).status == 0
