@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from db.pack import EMPTY_SLOT, slot_bytes
-from db.write_out import write_out
 from domain.errors import OutOfSpaceError, TransientError
 from domain.instances import Place
 
 _BUFFER: Final = 64 * 1024  # small fragments and small objects are collected up to this size and written at once
-_OUT: Final = 256 * 1024  # bytes that are worth telling the disk to begin: it works while more is received and hashed
 _AHEAD: Final = 1 << 20  # bytes of zeros written ahead of small records ...
 _NUMBERS: Final = 16  # ... once so many of them have come in a row
 _CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
@@ -99,10 +97,6 @@ class Pack:
         except OSError:  # the record itself will tell
             self._zeros_end = self.end + _AHEAD
             self._small = 0
-
-    def write_out(self, offset: int, length: int) -> None:
-        """Let the disk begin with what was written."""
-        write_out(self._fd, offset, length)
 
     def share(self) -> int:
         """A file descriptor of one's own, to sync what is there while the writer goes on; -1 when there is none."""
@@ -202,7 +196,6 @@ class PackWriter:
         self._digest = hashlib.sha256()
         self._pending = bytearray(EMPTY_SLOT + label + meta)
         self._at = pack.end  # where the pending bytes belong
-        self._out = pack.end  # from here on nothing is on its way to the disk
         self._length = 0  # of the data set so far
         self._unchecked = 0
         self._ended = False
@@ -276,9 +269,6 @@ class PackWriter:
         self._guarded(lambda: self._pack.write_at(at, parts))
         written = len(self._pending) + len(fragment)
         self._at = at + written
-        if self._at - self._out >= _OUT:
-            self._pack.write_out(self._out, self._at - self._out)
-            self._out = self._at
         self._pending = bytearray()
         self._unchecked += written
         if self._unchecked >= _CHECK_EVERY:
