@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from domain.errors import PermanentError
 from domain.evidence import Member
@@ -22,7 +23,7 @@ class TooManyError(PermanentError):
 def text(attributes: Dataset, keyword: str) -> str:
     """One value as text; "" when it is absent, empty, several or cannot be read."""
     value = _value(attributes, keyword)
-    return "" if value is None or isinstance(value, MultiValue | list | Dataset) else str(value).strip(" \0")
+    return "" if value is None or isinstance(value, MultiValue | list | Dataset | Sequence) else str(value).strip(" \0")
 
 
 def uid(attributes: Dataset, keyword: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -166,6 +166,7 @@ def test_what_is_no_sequence_lists_nothing(keyword: str, value: Callable[[], obj
 
 
 @settings(max_examples=300, deadline=None)
+@example(raw=b"\0\0\0\0\0\0\0\x01\0\0\0\0AA\0\0", vr="SQ")  # an element of no known kind inside a sequence that stands for a UID
 @given(st.binary(max_size=40), st.sampled_from(["SQ", "UI", "CS", "FD", "US", "ZZ"]))
 def test_bytes_of_any_kind_raise_nothing(raw: bytes, vr: str) -> None:
     ds = Dataset()
