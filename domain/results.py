@@ -51,6 +51,16 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A straight line on one source image, with what it measures (a long axis); ``points`` is float64 (2, 2), as in Outline."""
+
+    name: Code
+    sop_instance_uid: str
+    points: npt.NDArray[np.float64]
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """How one segment is described in the SEG; ``number`` is its value in the label layers and starts at 1."""
 
@@ -71,6 +81,7 @@ class Finding:
 
     ``tracking_id`` is stable over revisions and re-runs ("<package id>/<segment or finding name>/<n>").
     A finding with an ``outline`` is drawn in the main SR; one with ``segment`` also gets its volumetric group.
+    ``label`` is what people call it ("Nodule 1"); empty: what the segment is called.
     """
 
     tracking_id: str
@@ -82,16 +93,23 @@ class Finding:
     measurements: tuple[Measurement, ...] = ()  # of the whole finding (volume, mean HU ...)
     outline_measurements: tuple[Measurement, ...] = ()  # true of the outline alone (its area on the key image)
     evaluations: tuple[Evaluation, ...] = ()
+    lines: tuple[Line, ...] = ()  # long and short axis, as drawn
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is said about the study as a whole (TID 1501 group): percent of lung affected, severity score, the negative."""
+    """What is said about the study as a whole (TID 1501 group): percent of lung affected, severity score, the negative.
+
+    With ``sop_instance_uid`` it is said of that image alone (and of one frame of it).
+    """
 
     tracking_id: str
     finding: Code
     measurements: tuple[Measurement, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    sop_instance_uid: str = ""
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +118,14 @@ class Labels:
 
     ``layers`` is uint8 or uint16, (layers, slices, rows, columns); the value of a voxel is a Segment.number or 0. Segments
     of one layer exclude each other; segments of different layers may overlap (a lesion lies in a lung).
-    ``sop_instance_uids`` names the source image of each slice, in the order of the slices.
+    ``sop_instance_uids`` names the source image of each slice, in the order of the slices; ``frames`` the frame of each
+    (1-based) where the images are multi-frame, else it is empty. On a slide there is one slice: the total pixel matrix of the
+    named instance, which is one level of the pyramid.
     """
 
     layers: npt.NDArray[np.unsignedinteger]
     sop_instance_uids: tuple[str, ...]
+    frames: tuple[int, ...] = ()
 
     def mask(self, number: int) -> npt.NDArray[np.bool_]:
         """Voxels of one segment, (slices, rows, columns)."""
@@ -113,12 +134,53 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """A numeric value at each pixel of the source grid: the probability of one segment, or another map (heat map).
+
+    ``values`` is float32 (slices, rows, columns); ``sop_instance_uids`` and ``frames`` as in Labels. ``segment`` is the
+    Segment.number whose probability (0 to 1) this is, or 0.
+    """
+
+    name: Code
+    unit: Code
+    values: npt.NDArray[np.float32]
+    sop_instance_uids: tuple[str, ...]
+    frames: tuple[int, ...] = ()
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Many small things of one kind on one image: bacilli, cells (a group of Microscopy Bulk Simple Annotations, PS3.3 A.87).
+
+    ``points`` is float32 (count, corners, 2) of (column, row) as in Outline, in the total pixel matrix on slides; one corner is
+    a point, two are the ends of a line, four the corners of a rectangle. ``scores`` is float32 (count,) of 0 to 1, or None.
+    """
+
+    tracking_id: str
+    label: str
+    category: Code
+    type: Code
+    sop_instance_uid: str
+    points: npt.NDArray[np.float32]
+    colour: tuple[int, int, int]  # sRGB 0-255
+    scores: npt.NDArray[np.float32] | None = None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyImage:
-    """A source image as a person would look at it: ``pixels`` is uint8 (rows, columns), window already applied."""
+    """A source image, or a part of one, as a person would look at it.
+
+    ``pixels`` is uint8 (rows, columns), window already applied, or uint8 (rows, columns, 3) of RGB. ``region`` is what it shows
+    of the source: first column, first row, columns, rows in pixels of that image; None: all of it. It may be shown reduced.
+    """
 
     sop_instance_uid: str
     pixels: npt.NDArray[np.uint8]
     caption: str = ""
+    frame: int | None = None  # 1-based, for multi-frame sources
+    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +197,8 @@ class Analysis:
     key_images: tuple[KeyImage, ...] = ()  # the telling images, best first; every outline lies on one of them
     reason: Reason | None = None  # of NOT_ANALYSED
     notes: tuple[str, ...] = field(default=())  # limits that applied ("2 of 154 slices missing")
+    marks: tuple[Marks, ...] = ()
+    fields: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
