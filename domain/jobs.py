@@ -114,6 +114,7 @@ class Order:
     precision: str = "auto"
     threads: int = 0
     missing: tuple[str, ...] = ()  # sentences that go into the report as limits of the analysis
+    language: str = "en"  # of the sentences in the reports
     cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
 
 

@@ -1,5 +1,6 @@
 """What a model found, in the terms of the report: the seam between inference and sr_writer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -199,6 +200,8 @@ class Analysis:
     notes: tuple[str, ...] = field(default=())  # limits that applied ("2 of 154 slices missing")
     marks: tuple[Marks, ...] = ()
     fields: tuple[Field, ...] = ()
+    partial: bool = False  # something that should have been analysed was missing: the notes say what
+    translations: Mapping[str, str] = field(default_factory=dict, hash=False)  # the summary in other languages ("de")
 
 
 @dataclass(frozen=True, slots=True)

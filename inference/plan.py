@@ -71,6 +71,7 @@ class Plan:
     require: tuple[Condition, ...]
     summary_positive: str
     summary_negative: str
+    translations: dict[str, tuple[str, str]]  # language -> positive and negative summary
     findings: tuple[FindingPlan, ...]
     statements: tuple[StatementPlan, ...]
     window: tuple[float, float]
@@ -88,6 +89,7 @@ def read_plan(data: object, layer_of: dict[int, int]) -> Plan:
         require=tuple(_condition(item, quantities, words=True) for item in table.tables("require", optional=True)),
         summary_positive=_words(summary, "positive", quantities),
         summary_negative=_words(summary, "negative", quantities),
+        translations=_translations(summary, quantities),
         findings=tuple(_finding(item, quantities, layer_of) for item in table.tables("findings")),
         statements=tuple(_statement(item, quantities) for item in table.tables("statements")),
         window=_window(pictures),
@@ -142,6 +144,20 @@ def _words(table: Table, key: str, known: object) -> str:
     assert isinstance(known, Mapping | tuple)
     wording.check(words, known, f"{table.where}: {key}")
     return words
+
+
+def _translations(summary: Table, quantities: Mapping[str, Quantity]) -> dict[str, tuple[str, str]]:
+    """Summaries in other languages (RFC 5646 primary subtags)."""
+    if "translations" not in summary:
+        return {}
+    found, table = {}, summary.table("translations")
+    for language in table.names():
+        if not re.fullmatch(r"[a-z]{2,3}", language):
+            raise PackageError(f"{table.where}: {language!r} is not a language such as 'de'")
+        both = table.table(language)
+        found[language] = (_words(both, "positive", quantities), _words(both, "negative", quantities))
+        both.done()
+    return found
 
 
 def _window(table: Table) -> tuple[float, float]:

@@ -77,6 +77,11 @@ def analysis(package: Package, reading: Reading, volume: Volume, series_uid: str
         statements=tuple(statement for statement in statements if statement.measurements or statement.evaluations),
         key_images=_key_images(package, reading, volume, pictures),
         notes=notes,
+        partial=bool(notes),
+        translations={
+            language: wording.fill(both[0] if positive else both[1], reading.values)
+            for language, both in plan.translations.items()
+        },
     )
 
 

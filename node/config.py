@@ -27,6 +27,7 @@ class NodeSettings:
     data_dir: Path
     database: str
     institution: str
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _blocks(document: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
 def _node(values: dict[str, Any], folder: Path) -> NodeSettings:
     data_dir = _resolve(values["data_dir"], folder)
     database = values["database"] or f"sqlite:///{data_dir / 'ancilla.db'}"
-    return NodeSettings(data_dir, database, values["institution"])
+    return NodeSettings(data_dir, database, values["institution"], values["language"])
 
 
 def _resolve(path: str, folder: Path) -> Path:

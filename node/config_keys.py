@@ -87,6 +87,7 @@ KEYS: Final = (
     Key("node", "data_dir", str, "./ancilla-data", "spool, results and database; relative to this file", _is_filled),
     Key("node", "database", str, "", "empty: ancilla.db in data_dir; else sqlite:////absolute/path", _is_database),
     Key("node", "institution", str, "", "stands in the results as Institution Name"),
+    Key("node", "language", str, "en", "of the sentences in the reports: en, de, es, zh", one_of("en", "de", "es", "zh")),
     Key("scp", "ae_title", str, "ANCILLA", "how scanners call this node", _is_ae),
     Key("scp", "bind", str, "0.0.0.0", "address to listen on", _is_address),  # noqa: S104 - scanners are other machines
     Key("scp", "port", int, 11112, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),

@@ -55,6 +55,7 @@ class Orders:
             precision=settings.compute.precision,
             threads=settings.compute.threads,
             missing=job.missing,
+            language=settings.node.language,
             cache_dir=str(self._cache(job.study_uid, job.package_digest)) if settings.compute.optimistic else "",
         )
 

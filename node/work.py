@@ -61,7 +61,8 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
         clock.lap("load")
     else:
         analysis, algorithm, headers = _analyse(order, sources, clock)
-    analysis = replace(analysis, notes=(*order.missing, *analysis.notes))
+    partial = analysis.partial or (bool(order.missing) and analysis.outcome in (Outcome.POSITIVE, Outcome.NEGATIVE))
+    analysis = replace(analysis, notes=(*order.missing, *analysis.notes), partial=partial)
     answer = shelve(order, Sheet(analysis, algorithm, _documents(order, analysis, algorithm, headers), overlay(analysis)))
     clock.lap("write")
     return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
@@ -132,6 +133,7 @@ def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: 
         device_uid=order.device_uid,
         outputs=order.outputs,
         slot=order.slot,
+        language=order.language,
         predecessors=tuple(
             Reference(artifact.sop_class_uid, artifact.sop_instance_uid, artifact.series_uid)
             for artifact in order.predecessors

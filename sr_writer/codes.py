@@ -32,6 +32,10 @@ SUMMARIES: Final = {
     Outcome.NOT_ANALYSED: Code("111245", "DCM", "No algorithms succeeded; without findings"),
     Outcome.FAILED: Code("111245", "DCM", "No algorithms succeeded; without findings"),
 }
+PARTLY: Final = {
+    Outcome.POSITIVE: Code("111244", "DCM", "Not all algorithms succeeded; with findings"),
+    Outcome.NEGATIVE: Code("111243", "DCM", "Not all algorithms succeeded; without findings"),
+}
 
 # Code Value is SH, 16 characters at most (PS3.5 table 6.2-1), so the reasons have short values of their own.
 REASONS: Final = {

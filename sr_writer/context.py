@@ -31,3 +31,4 @@ class Context:
     outputs: tuple[str, ...] = ("sr", "seg")
     slot: int = 0
     predecessors: tuple[Reference, ...] = ()
+    language: str = "en"  # of sentences; one of sr_writer.words.LANGUAGES

@@ -8,6 +8,7 @@ from highdicom.sr import (
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
     ImageLibraryEntryDescriptors,
+    LanguageOfContentItemAndDescendants,
     MeasurementReport,
     ObservationContext,
     ObserverContext,
@@ -23,6 +24,7 @@ from sr_writer.context import Reference
 from sr_writer.groups import Group, overall
 from sr_writer.heading import Heading
 from sr_writer.source import stand_in
+from sr_writer.words import LANGUAGES, comments, conclusion
 
 
 class _Report(hd.sr.Comprehensive3DSR):
@@ -48,6 +50,9 @@ def report(
         procedure_reported=codes.concept(heading.algorithm.procedure),
         imaging_measurements=list(groups),
         referenced_images=[image for image in described if _describable(image)],
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            codes.concept(LANGUAGES[heading.context.language].code)
+        ),
     )
     if not images:
         _leave_out_measurements(content)
@@ -68,7 +73,8 @@ def report(
 
 def evaluations(analysis: Analysis) -> tuple[Evaluation, ...]:
     """The answer in codes: what became of the analysis, and why it was not made when it was not."""
-    answer = [Evaluation(codes.SUMMARY, codes.SUMMARIES[analysis.outcome])]
+    partly = codes.PARTLY.get(analysis.outcome) if analysis.partial else None
+    answer = [Evaluation(codes.SUMMARY, partly or codes.SUMMARIES[analysis.outcome])]
     if analysis.outcome is Outcome.NOT_ANALYSED and analysis.reason is not None:
         answer.append(Evaluation(codes.REASON, codes.REASONS[analysis.reason]))
     if analysis.outcome is Outcome.FAILED:
@@ -99,8 +105,9 @@ def _answer(analysis: Analysis, heading: Heading) -> ContainerContentItem:
     container = ContainerContentItem(
         name=codes.concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=RelationshipTypeValues.CONTAINS
     )
-    sentences = [(codes.CONCLUSION, analysis.summary)]
-    sentences += [(codes.COMMENT, text) for text in (*analysis.notes, heading.algorithm.disclaimer)]
+    language = heading.context.language
+    sentences = [(codes.CONCLUSION, conclusion(analysis, language))]
+    sentences += [(codes.COMMENT, text) for text in comments(analysis, heading.algorithm.disclaimer, language)]
     container.ContentSequence = ContentSequence(
         [
             *overall(evaluations(analysis)),

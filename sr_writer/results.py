@@ -88,7 +88,7 @@ class _Reports:
         groups += [planar(f, o, self._images, self._heading) for f, o in self._outlined]
         shown = dict.fromkeys(o.sop_instance_uid for _, o in self._outlined)
         images = {str(i.SOPInstanceUID): i for i in (image, *(self._images[uid] for uid in shown)) if i is not None}
-        words = _WORDS[self._analysis.outcome]
+        words = _WORDS[self._analysis.outcome] + (", partly analysed" if self._analysis.partial else "")
         return self._report("sr", words, groups, list(images.values()))
 
     def _volumetric(self) -> list[Document]:

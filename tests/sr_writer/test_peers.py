@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -49,6 +50,11 @@ def second_revision() -> cases.Case:
     return cases.positive(revision=2, input_digest="cd" * 32, predecessors=references)
 
 
+def partly() -> cases.Case:
+    case = cases.positive()
+    return replace(case, analysis=replace(case.analysis, partial=True))
+
+
 CASES = {
     "positive": cases.positive(),
     "one": cases.positive(numbers=(3,)),
@@ -57,6 +63,8 @@ CASES = {
     "failed": cases.failed(),
     "revision-2": second_revision(),
     "oblique": cases.positive(OBLIQUE),
+    "partly": partly(),
+    "Chinese": cases.not_analysed(language="zh"),
     "GB18030": received(*NAMES["GB18030"]),
     "Japanese": received(*NAMES["Japanese"]),
     "Korean": received(*NAMES["Korean"]),
