@@ -1,29 +1,29 @@
 """The results folder of one order: each file whole or absent, the list of them last, so that a list vouches for its files."""
 
 import hashlib
-import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from pydicom.dataset import Dataset
 
 from domain.jobs import Answer, Artifact, Order, Outcome
 from domain.results import Algorithm, Analysis, Finding, Measurement, Statement
+from sr_writer.document import Document
 
 LIST: Final = "result.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What is to be written: the DICOM objects by role, the picture (PNG) if there is one."""
+    """What is to be written: the DICOM objects, the picture (PNG) if there is one."""
 
     analysis: Analysis
     algorithm: Algorithm
-    documents: Sequence[tuple[str, Dataset]]
+    documents: Sequence[Document]
     picture: bytes | None
 
 
@@ -46,9 +46,9 @@ def shelve(order: Order, sheet: Sheet) -> Answer:
     folder = Path(order.out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LIST).unlink(missing_ok=True)
-    artifacts = [_keep(order, role, f"{role}.dcm", _bytes(dataset), dataset) for role, dataset in sheet.documents]
-    if sheet.picture is not None:
-        artifacts.append(_keep(order, "overlay", "overlay.png", sheet.picture))
+    artifacts = [_keep(order, d.role, f"{d.role}.dcm", d.write, d.dataset) for d in sheet.documents]
+    if (picture := sheet.picture) is not None:
+        artifacts.append(_keep(order, "overlay", "overlay.png", lambda stream: _put(stream, picture)))
     reason = order.verdict.reason if order.verdict is not None else str(sheet.analysis.reason or "")
     answer = Answer(sheet.analysis.outcome, sheet.analysis.summary, tuple(artifacts), reason)
     write(folder / LIST, json.dumps(_listed(order, sheet, answer), indent=1, ensure_ascii=False).encode())
@@ -61,20 +61,17 @@ def _key(order: Order) -> list[Any]:
     return [order.study_uid, order.revision, order.input_digest, order.package_digest, list(order.outputs), order.slot]
 
 
-def _bytes(dataset: Dataset) -> bytes:
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
+def _put(stream: IO[bytes], data: bytes) -> None:
+    stream.write(data)
 
 
-def _keep(order: Order, role: str, name: str, data: bytes, dataset: Dataset | None = None) -> Artifact:
+def _keep(order: Order, role: str, name: str, fill: Callable[[IO[bytes]], None], dataset: Dataset | None = None) -> Artifact:
+    """The file under its name. ``fill`` writes it, a large object piece by piece; the digest is read back from the file."""
     file = Path(order.out_dir) / name
-    digest = hashlib.sha256(data).hexdigest()
-    if _digest_of(file) != digest:
-        write(file, data)
+    digest, size = _written(file, fill)
     uids = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
     names = [str(dataset.get(keyword, "")) for keyword in uids] if dataset is not None else ["", "", ""]
-    return Artifact(role, os.path.relpath(file, order.data_dir), digest, len(data), *names)
+    return Artifact(role, os.path.relpath(file, order.data_dir), digest, size, *names)
 
 
 def _digest_of(file: Path) -> str:
@@ -87,13 +84,23 @@ def _digest_of(file: Path) -> str:
 
 def write(file: Path, data: bytes) -> None:
     """A file that is durable and whole when it appears under its name."""
+    _written(file, lambda stream: _put(stream, data))
+
+
+def _written(file: Path, fill: Callable[[IO[bytes]], None]) -> tuple[str, int]:
+    """Digest and size of the file; one with equal bytes is left as it is."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
-            stream.write(data)
+        with part.open("w+b") as stream:
+            fill(stream)
             stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if _digest_of(file) != digest:
+                os.fsync(stream.fileno())
+                part.replace(file)
+            return digest, size
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from inference.source import Source
 from node.opened import taken
 from node.shelf import Sheet, shelve, stored
 from sr_writer.context import Context, Reference
+from sr_writer.document import Document
 from sr_writer.picture import overlay
 from sr_writer.results import documents
 
@@ -122,7 +123,7 @@ def _headers(analysis: Analysis, sources: Sequence[Source]) -> list[Dataset]:
     return [source.header for source in chosen or readable]
 
 
-def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset]) -> list[tuple[str, Dataset]]:
+def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset]) -> tuple[Document, ...]:
     context = Context(
         study_uid=order.study_uid,
         revision=order.revision,
@@ -140,7 +141,7 @@ def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: 
             if artifact.role.startswith("sr")
         ),
     )
-    return [(document.role, document.dataset) for document in documents(analysis, algorithm, headers, context)]
+    return documents(analysis, algorithm, headers, context)
 
 
 def _identity(order: Order) -> str:

@@ -1,7 +1,6 @@
 """From an analysis to the DICOM objects that say it: checked against the viewer rules before anybody else sees them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -11,6 +10,7 @@ from domain.jobs import Outcome
 from domain.results import Algorithm, Analysis, Finding, Segment, Statement
 from sr_writer import codes, segmentation
 from sr_writer.context import Context
+from sr_writer.document import Document
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
 from sr_writer.report import evaluations, report
@@ -23,18 +23,6 @@ _WORDS: Final = {
     Outcome.NOT_ANALYSED: "NOT ANALYSED",
     Outcome.FAILED: "FAILED",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One object ready to be saved with ``dataset.save_as(path, enforce_file_format=True)``.
-
-    ``role`` is "seg", "sr" or "sr-volumetric"; every object stands in a series of its own, because
-    viewers show the newest object of a series only.
-    """
-
-    role: str
-    dataset: Dataset
 
 
 def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset], context: Context) -> tuple[Document, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pydicom
 from pydicom.dataset import Dataset
 
-from sr_writer.results import Document
+from sr_writer.document import Document
 
 
 def saved(document: Document) -> bytes:
     stream = io.BytesIO()
-    document.dataset.save_as(stream, enforce_file_format=True)
+    document.write(stream)
     return stream.getvalue()
 
 
