@@ -6,7 +6,7 @@ STUDY ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools pixelmed-apps openjdk-17-jre-headless
 
-.PHONY: install install-test peers demo test check bench clean
+.PHONY: install install-test peers demo test check ohif bench clean
 
 install: .installed
 .installed: pyproject.toml constraints.txt
@@ -17,7 +17,7 @@ install: .installed
 install-test: .installed-test
 .installed-test: pyproject.toml constraints.txt
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,viewer]"
 	touch .installed .installed-test
 
 # The programs the tests speak to. Only called by `make test`; says so before it uses sudo.
@@ -35,6 +35,12 @@ check: install-test
 
 test: install-test peers check
 	$(BIN)/python -m pytest
+	$(MAKE) ohif
+
+# The results as a radiologist sees them: OHIF (npm package) in a headless Chromium over Orthanc.
+ohif: install-test peers
+	@tests/ohif/install.sh "$(SUDO)"
+	$(BIN)/python -m pytest -m viewer tests/ohif
 
 bench: install-test peers
 	for name in ingest turnaround; do $(BIN)/python -m bench $$name || exit 1; done
