@@ -1,9 +1,7 @@
-"""Runs the network of a package over a volume with OpenVINO: compiled once, several streams, answers independent of timing."""
+"""Runs the network of a package over a volume with OpenVINO: compiled once, see inference/running.py."""
 
 import hashlib
 import math
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,15 @@ import pydicom
 
 from domain.errors import PackageError
 from inference.contract import Network
+from inference.graph import ports, read_network
 from inference.kept import Kept
 from inference.package import Package
+from inference.running import PRECISIONS, Compiled, Outputs, Way, ahead
 from inference.steps.grid import Grid
 from inference.steps.resize import Image
 from inference.volume import Volume
 
-PRECISIONS = {"auto": "f32", "fp32": "f32", "bf16": "bf16"}
+PREPARING = 2  # threads that decode and resize while the network runs
 _FORM = "1"  # raised when this folder computes something else from the same images
 _LABEL_TYPES = ("u8", "i32", "i64", "i8", "u32", "u64")
 
@@ -37,20 +37,16 @@ class Engine:
             raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         self._package = package
         self.precision = "fp32" if precision == "auto" else precision
-        threads = threads or len(os.sched_getaffinity(0))
-        self.streams = min(threads, max(2, threads // 4))
         core = ov.Core()
-        model = _read(core, package)
-        try:
-            self._compiled = core.compile_model(model, "CPU", _settings(PRECISIONS[precision], threads, self.streams, cache_dir))
-        except RuntimeError as error:
-            raise PackageError(f"{package.network.file} cannot be compiled for this CPU") from error
+        self._compiled = compiled(core, package, Way(self.precision, threads, cache_dir=cache_dir))
+        way = self._compiled.way
         # Kept results are emptied at every start, so this tells apart only what can live at the same time, and a little more.
         about = (core.get_property("CPU", "FULL_DEVICE_NAME"), ov.__version__, np.__version__, pydicom.__version__)
-        facts = (_FORM, package.digest, self.precision, str(threads), str(self.streams), *map(str, about))
-        self.fingerprint = hashlib.sha256("\n".join(facts).encode()).hexdigest()
-        self._outputs = [self._compiled.output(output.name) for output in package.network.outputs]
-        self.grid_size: tuple[int, int] = tuple(self._outputs[0].shape[1:])
+        ways = (self.precision, str(way.threads), str(way.streams), str(way.batch))
+        self.fingerprint = hashlib.sha256("\n".join((_FORM, package.digest, *ways, *map(str, about))).encode()).hexdigest()
+        rows, columns = self._compiled.output_shape(0)
+        self.grid_size: tuple[int, int] = (rows, columns)
+        self._tables = [_values(output.labels) for output in package.network.outputs]
 
     def segment(self, volume: Volume, kept: Kept | None = None) -> Grid:
         """Label layers on the network's output grid, in the orientation the network sees, before postprocessing."""
@@ -70,25 +66,12 @@ class Engine:
         ``chosen`` is what ``channel_slices`` says of all slices; ``seen`` gives one of them in Hounsfield units, in the
         orientation the network sees.
         """
-        # A ring of requests, each collected before it is used again. AsyncInferQueue would call Python from its own threads,
-        # which now and then aborts the process at exit; slices take equal time, so a ring is as fast.
-        ring = [self._compiled.create_infer_request() for _ in range(self.streams + 1)]
-        running: deque[tuple[Any, int]] = deque()
-        try:
-            for number, (index, channels) in enumerate(self._inputs(chosen, list(wanted), seen)):
-                request = ring[number % len(ring)]
-                if len(running) == len(ring):
-                    yield self._collected(*running.popleft())
-                data = request.get_input_tensor(0).data
-                for c, image in enumerate(channels):
-                    data[0, c] = image
-                request.start_async()
-                running.append((request, index))
-            while running:
-                yield self._collected(*running.popleft())
-        finally:
-            for request, _ in running:  # whoever asked wants no more: a request must not be dropped while it runs
-                request.wait()
+        order = list(wanted)
+        slices = dict.fromkeys(int(s) for index in order for s in chosen[index])
+        most = self._compiled.way.streams * self._compiled.way.batch + len(chosen[0]) if len(chosen) else 1
+        with ahead(slices, lambda s: self._prepare(seen(s)), PREPARING, most) as prepared:
+            for index, outputs in self._compiled.feed(_channels(chosen, order, prepared)):
+                yield index, self._planes(outputs)
 
     def key(self, images: Sequence[str], transposed: bool, flips: tuple[bool, bool]) -> bytes:
         """All that the label planes of a slice depend on: its channels' images, how they are turned, what runs where."""
@@ -114,32 +97,39 @@ class Engine:
                 kept.used += 1
         return missing
 
-    def _collected(self, request: Any, index: int) -> tuple[int, Planes]:
-        request.wait()
+    def _planes(self, outputs: Outputs) -> Planes:
         planes = np.zeros(self.plane_shape, np.uint8)
-        for output, port in zip(self._package.network.outputs, self._outputs, strict=True):
-            table = _values(output.labels)
-            found = request.get_tensor(port).data[0]
+        for output, table, found in zip(self._package.network.outputs, self._tables, outputs, strict=True):
             planes[output.layer] = table[_bounded(found, len(table) - 1)]
-        return index, planes
-
-    def _inputs(self, chosen: Chosen, wanted: list[int], seen: Callable[[int], Any]) -> Iterator[tuple[int, list[Image]]]:
-        """The channels of each slice; a prepared slice is kept only as long as a later slice needs it."""
-        last_use = {int(s): index for index in wanted for s in chosen[index]}
-        ready: dict[int, Image] = {}
-        for index in wanted:
-            row = [int(s) for s in chosen[index]]
-            for s in row:
-                if s not in ready:
-                    ready[s] = self._prepare(seen(s))
-            yield index, [ready[s] for s in row]
-            for s in [s for s in ready if last_use[s] <= index]:
-                del ready[s]
+        return planes
 
     def _prepare(self, image: Any) -> Image:
         for step in self._package.preprocessing:
             image = step(image)
         return np.ascontiguousarray(image, np.float32)
+
+
+def compiled(core: Any, package: Package, way: Way) -> Compiled:
+    """The network of a package, checked against what package.toml says about it; raises PackageError."""
+    network = package.network
+    shape = (way.batch, network.channels, *network.size)
+    model = read_network(core, package.weights(), network.file, network.input, shape)
+    _check_ports(model, network, way.batch)
+    return Compiled(core, model, network.file, [output.name for output in network.outputs], way)
+
+
+def _channels(chosen: Chosen, wanted: list[int], prepared: Iterator[tuple[int, Image]]) -> Iterator[tuple[int, list[Image]]]:
+    """The channels of each slice; a prepared slice is kept only as long as a later slice needs it."""
+    last_use = {int(s): index for index in wanted for s in chosen[index]}
+    ready: dict[int, Image] = {}
+    for index in wanted:
+        row = [int(s) for s in chosen[index]]
+        while not all(s in ready for s in row):
+            s, image = next(prepared)
+            ready[s] = image
+        yield index, [ready[s] for s in row]
+        for s in [s for s in ready if last_use[s] <= index]:
+            del ready[s]
 
 
 def channel_slices(network: Network, positions: tuple[float, ...]) -> npt.NDArray[np.intp]:
@@ -162,39 +152,10 @@ def _nearest_slices(places: npt.NDArray[np.float64], offset: float) -> npt.NDArr
     return nearest
 
 
-def _settings(precision: str, threads: int, streams: int, cache_dir: Path | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": str(streams),
-        # Several workers would otherwise be pinned to the same cores.
-        "ENABLE_CPU_PINNING": False,
-    }
-    if cache_dir is not None:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        settings["CACHE_DIR"] = str(cache_dir)
-    return settings
-
-
-def _read(core: Any, package: Package) -> Any:
-    """The network, brought to batch 1 and checked against what package.toml says about it."""
-    network, weights = package.network, package.weights()
-    try:
-        model = core.read_model(*weights) if weights[1] else core.read_model(weights[0])
-        shape = [1, network.channels, *network.size]
-        model.reshape({network.input: shape})
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise PackageError(
-            f"{network.file} is no network with an input {network.input!r} of the size package.toml says"
-        ) from error
-    _check_ports(model, network)
-    return model
-
-
-def _check_ports(model: Any, network: Network) -> None:
+def _check_ports(model: Any, network: Network, batch: int) -> None:
     if len(model.inputs) != 1 or model.input(0).get_element_type().get_type_name() != "f32":
         raise PackageError(f"{network.file} must have one input, float32")
-    names = {name: port for port in model.outputs for name in port.get_names()}
+    names = ports(model)
     shapes = set()
     for output in network.outputs:
         if output.name not in names:
@@ -203,7 +164,7 @@ def _check_ports(model: Any, network: Network) -> None:
         if port.get_element_type().get_type_name() not in _LABEL_TYPES or port.get_partial_shape().is_dynamic:
             raise PackageError(f"output {output.name!r} of {network.file} must be labels (uint8) of a fixed size")
         shapes.add(tuple(port.get_shape()))
-    if len(shapes) != 1 or any(len(shape) != 3 or shape[0] != 1 for shape in shapes):
+    if len(shapes) != 1 or any(len(shape) != 3 or shape[0] != batch for shape in shapes):
         raise PackageError(f"the outputs of {network.file} must all be [N, h, w] of the same size")
 
 
