@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import openvino.opset13 as op
 
 from domain.errors import PackageError
