@@ -18,8 +18,13 @@ from sr_writer.source import COPIED
 # PS3.7 D.3.3.2: one UID for this writer, whatever it writes.
 IMPLEMENTATION_UID: Final = "2.25.12849663802249627628168728046709690660"
 IMPLEMENTATION_NAME: Final = "ANCILLA_1"
-NUMBERS: Final = {"sr": 0, "seg": 1, "sr-volumetric": 2}
+# Last digit of the Series Number by role. What needs more than ten stands far behind, where no other model's results are.
+NUMBERS: Final = {
+    "sr": 0, "seg": 1, "sr-volumetric": 2, "labelmap": 3, "gsps": 4, "sc": 5, "pdf": 6, "ann": 7, "kos": 8, "pm": 9,
+    "fractional": 40_000,
+}  # fmt: skip
 _BASE_NUMBER: Final = 9000
+_NEXT_OF_ROLE: Final = 10_000  # between "seg" and "seg-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,17 @@ class Heading:
         c = self.context
         return uid(c.study_uid, c.revision, c.input_digest, c.package_digest, role)
 
+    def series_number(self, role: str) -> int:
+        """Unique within a study: 9000 + 10 x slot + role; "seg-2", the second of its kind, stands 10,000 behind the first."""
+        kind, _, suffix = role.rpartition("-")
+        kind, nth = (kind, int(suffix)) if suffix.isdecimal() else (role, 1)
+        return _BASE_NUMBER + 10 * self.context.slot + NUMBERS[kind] + _NEXT_OF_ROLE * (nth - 1)
+
     def arguments(self, role: str) -> dict[str, Any]:
         """What every constructor of highdicom wants to know."""
         return {
             "series_instance_uid": self.uid(role + "/series"),
-            "series_number": _BASE_NUMBER + 10 * self.context.slot + NUMBERS[role],
+            "series_number": self.series_number(role),
             "sop_instance_uid": self.uid(role),
             "instance_number": 1,
             "manufacturer": short(self.algorithm.manufacturer),
