@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.early import EarlyAnswer
-from domain.errors import Reason, UnsuitableError
+from domain.errors import PackageError, Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Algorithm, Analysis
 from inference import report
@@ -16,6 +16,7 @@ from inference.early import begin
 from inference.engine import Engine
 from inference.kept import Kept
 from inference.package import Package
+from inference.running import PRECISIONS, Compiled, Way
 from inference.series import Stack, stack
 from inference.source import Source, text
 from inference.steps.grid import Grid
@@ -26,9 +27,26 @@ from inference.volume import Volume, read_volume
 class Analyser:
     """One model package, compiled. Made once per worker and package; raises PackageError when the network does not fit."""
 
-    def __init__(self, package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        package: Package,
+        precision: str = "auto",
+        threads: int = 0,
+        cache_dir: Path | None = None,
+        streams: int = 0,
+        batch: int = 1,
+    ) -> None:
+        """``precision`` "auto" is fp32 here: what acceptance has chosen is for the caller to know (inference.acceptance)."""
         self.package = package
-        self._engine = Engine(package, precision, threads, cache_dir)
+        if precision not in PRECISIONS:
+            raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        way = Way("fp32" if precision == "auto" else precision, threads, streams, batch, cache_dir)
+        self._engine = Engine(package, way)
+
+    @property
+    def network(self) -> Compiled:
+        """The main network, ready to run."""
+        return self._engine.network
 
     def algorithm(self, slot: int = 0) -> Algorithm:
         """Who says so, with the precision in use."""

@@ -66,6 +66,7 @@ class Tolerances:
     dice: float
     quantity_percent: float
     quantity_absolute: float
+    int8: bool = False  # there is an INT8 form of the network too
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Manifest:
     preprocessing: tuple[PreStep, ...]
     postprocessing: tuple[PostStep, ...]
     tolerances: Tolerances
+    peak_memory_mb: int = 0  # most resident memory a job of this model needs (MB of 10^6 bytes); 0: not said
 
 
 def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
@@ -107,6 +109,7 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
         preprocessing=_preprocessing(table.tables("preprocessing"), network.size),
         postprocessing=tuple(post_step(step, layer_of) for step in table.tables("postprocessing", optional=True)),
         tolerances=_tolerances(table.table("precision")),
+        peak_memory_mb=table.integer("peak_memory_mb", 1, 10_000_000, 0) if "peak_memory_mb" in table else 0,
     )
     table.done()
     return manifest
@@ -194,6 +197,7 @@ def _tolerances(table: Table) -> Tolerances:
         dice=table.number("dice", 0, 1),
         quantity_percent=table.number("quantity_percent", 0, 100),
         quantity_absolute=table.number("quantity_absolute", 0, 1000),
+        int8=table.flag("int8", False),
     )
     table.done()
     return tolerances

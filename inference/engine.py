@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from inference.contract import Network
 from inference.graph import ports, read_network
 from inference.kept import Kept
 from inference.package import Package
-from inference.running import PRECISIONS, Compiled, Outputs, Way, ahead
+from inference.running import Compiled, Outputs, Way, ahead
 from inference.steps.grid import Grid
 from inference.steps.resize import Image
 from inference.volume import Volume
@@ -30,21 +29,19 @@ Planes = npt.NDArray[np.uint8]
 
 
 class Engine:
-    """The compiled network of one package. ``threads`` 0: every core this process may use."""
+    """The compiled network of one package, and how slices become its input."""
 
-    def __init__(self, package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> None:
-        if precision not in PRECISIONS:
-            raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    def __init__(self, package: Package, way: Way) -> None:
         self._package = package
-        self.precision = "fp32" if precision == "auto" else precision
+        self.precision = way.precision
         core = ov.Core()
-        self._compiled = compiled(core, package, Way(self.precision, threads, cache_dir=cache_dir))
-        way = self._compiled.way
+        self.network = compiled(core, package, way)
+        way = self.network.way
         # Kept results are emptied at every start, so this tells apart only what can live at the same time, and a little more.
         about = (core.get_property("CPU", "FULL_DEVICE_NAME"), ov.__version__, np.__version__, pydicom.__version__)
         ways = (self.precision, str(way.threads), str(way.streams), str(way.batch))
         self.fingerprint = hashlib.sha256("\n".join((_FORM, package.digest, *ways, *map(str, about))).encode()).hexdigest()
-        rows, columns = self._compiled.output_shape(0)
+        rows, columns = self.network.output_shape(0)
         self.grid_size: tuple[int, int] = (rows, columns)
         self._tables = [_values(output.labels) for output in package.network.outputs]
 
@@ -68,9 +65,9 @@ class Engine:
         """
         order = list(wanted)
         slices = dict.fromkeys(int(s) for index in order for s in chosen[index])
-        most = self._compiled.way.streams * self._compiled.way.batch + len(chosen[0]) if len(chosen) else 1
+        most = self.network.way.streams * self.network.way.batch + len(chosen[0]) if len(chosen) else 1
         with ahead(slices, lambda s: self._prepare(seen(s)), PREPARING, most) as prepared:
-            for index, outputs in self._compiled.feed(_channels(chosen, order, prepared)):
+            for index, outputs in self.network.feed(_channels(chosen, order, prepared)):
                 yield index, self._planes(outputs)
 
     def key(self, images: Sequence[str], transposed: bool, flips: tuple[bool, bool]) -> bytes:
@@ -113,7 +110,7 @@ def compiled(core: Any, package: Package, way: Way) -> Compiled:
     """The network of a package, checked against what package.toml says about it; raises PackageError."""
     network = package.network
     shape = (way.batch, network.channels, *network.size)
-    model = read_network(core, package.weights(), network.file, network.input, shape)
+    model = read_network(core, package.weights(way.precision), network.file, network.input, shape)
     _check_ports(model, network, way.batch)
     return Compiled(core, model, network.file, [output.name for output in network.outputs], way)
 

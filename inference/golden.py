@@ -48,7 +48,12 @@ class Expected:
 def check(package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> list[Agreement]:
     """Runs every golden case; raises PackageError when the network or a case cannot be used at all."""
     analyser = Analyser(package, precision, threads, cache_dir)
-    return [_agreement(analyser, case) for case in package.golden_cases()]
+    return run(analyser)
+
+
+def run(analyser: Analyser) -> list[Agreement]:
+    """The same with a network that is compiled already."""
+    return [_agreement(analyser, case) for case in analyser.package.golden_cases()]
 
 
 def record(folder: Path) -> None:

@@ -89,9 +89,26 @@ class Package:
         """Procedure Reported."""
         return self.manifest.procedure
 
-    def weights(self) -> tuple[bytes, bytes]:
-        """The bytes of the network file and of its weights (empty for ONNX)."""
-        name = self.network.file
+    @property
+    def peak_memory(self) -> int:
+        """Bytes of resident memory a job needs at most; 0: the package does not say."""
+        return self.manifest.peak_memory_mb * 1_000_000
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """In which precisions there is a network: int8 is a file of its own."""
+        return ("fp32", "bf16", "int8") if self.tolerances.int8 else ("fp32", "bf16")
+
+    def weights(self, precision: str = "fp32", file: str = "") -> tuple[bytes, bytes]:
+        """The bytes of a network file (the main one, unless said otherwise) and of its weights (empty for ONNX).
+
+        Raises PackageError when there is no INT8 form of it.
+        """
+        name = file or self.network.file
+        if precision == "int8":
+            if not self.tolerances.int8 or int8_file(name) not in self.files:
+                raise PackageError(f"the package {self.id} has no INT8 network; `ancilla models quantize` makes one")
+            name = int8_file(name)
         return self.files[name], self.files.get(f"{name.removesuffix('.xml')}.bin", b"") if name.endswith(".xml") else b""
 
     def golden_cases(self) -> tuple[str, ...]:
@@ -112,6 +129,11 @@ class Package:
             precision,
             slot,
         )
+
+
+def int8_file(network: str) -> str:
+    """The name of the INT8 form of a network file, which lies beside it."""
+    return f"{network.rsplit('.', 1)[0]}-int8.xml"
 
 
 def load(path: Path) -> Package:
@@ -173,6 +195,8 @@ def _check_files(package: Package) -> None:
         raise PackageError("package.toml: network: 'file' must be an .xml (OpenVINO) or .onnx file beside package.toml")
     if network.endswith(".xml"):
         allowed.add(network.removesuffix(".xml") + ".bin")
+    if package.tolerances.int8:
+        allowed |= {int8_file(network), int8_file(network).removesuffix(".xml") + ".bin"}
     for name in sorted({network, *allowed} - {"LICENSE", "NOTICE", archive.SUMS}):
         if name not in package.files:
             raise PackageError(f"{name} is missing")

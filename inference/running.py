@@ -3,10 +3,12 @@
 Whatever kind of input a package has (slices, windows of a volume, tiles of a slide, images), it is fed through here.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +57,7 @@ class Compiled:
 
     def __init__(self, core: Any, model: Any, file: str, outputs: Sequence[str], way: Way) -> None:
         self.way = way.settled()
-        self._file = file
+        self.file = file
         wanted = len(model.outputs)
         watches = graph.watch(model)
         try:
@@ -64,7 +66,10 @@ class Compiled:
             raise PackageError(f"{file} cannot be compiled for this CPU") from error
         self._ports = [self._compiled.output(name) for name in outputs]
         self._watches = [self._compiled.output(wanted + number) for number in range(watches)]
-        self.shape: tuple[int, ...] = tuple(self._compiled.input(0).shape[1:])  # of one item
+        entry = self._compiled.input(0)
+        self.shape: tuple[int, ...] = tuple(entry.shape[1:])  # of one item
+        self.kind = np.dtype(entry.get_element_type().to_dtype())
+        self.nbytes = self.kind.itemsize * math.prod(self.shape)
 
     def output_shape(self, number: int) -> tuple[int, ...]:
         """Of one item, without the first dimension."""
@@ -92,6 +97,7 @@ class Compiled:
                 request = ring[number % len(ring)]
                 if len(running) == len(ring):
                     yield from self._collected(*running.popleft())
+                self._told([value for _, value in batch])
                 _fill(request.get_input_tensor(0).data, [value for _, value in batch])
                 request.start_async()
                 running.append((request, [item for item, _ in batch]))
@@ -101,10 +107,16 @@ class Compiled:
             for request, _ in running:  # whoever asked wants no more: a request must not be dropped while it runs
                 request.wait()
 
+    def _told(self, values: list[Any]) -> None:
+        for file, hear in _LISTENING:
+            if file == self.file:
+                for value in values:
+                    hear(value)
+
     def _collected(self, request: Any, items: list[K]) -> Iterator[tuple[K, Outputs]]:
         request.wait()
         if any(np.isnan(request.get_tensor(port).data).any() for port in self._watches):
-            raise PermanentError(f"{self._file} answered with values that are no numbers (NaN)")
+            raise PermanentError(f"{self.file} answered with values that are no numbers (NaN)")
         tensors = [request.get_tensor(port).data for port in self._ports]
         for place, item in enumerate(items):
             yield item, tuple(tensor[place] for tensor in tensors)
@@ -138,6 +150,19 @@ class ahead(Iterator[tuple[K, V]]):  # noqa: N801 - used like a function: with a
             raise StopIteration
         item, future = self._waiting.popleft()
         return item, future.result()
+
+
+_LISTENING: list[tuple[str, Callable[[Any], None]]] = []
+
+
+@contextmanager
+def overheard(file: str, hear: Callable[[Any], None]) -> Iterator[None]:
+    """Calls ``hear`` with every input of the network ``file`` until the end of the block: how calibration data are made."""
+    _LISTENING.append((file, hear))
+    try:
+        yield
+    finally:
+        _LISTENING.remove((file, hear))
 
 
 def native_precisions(core: Any = None) -> tuple[str, ...]:

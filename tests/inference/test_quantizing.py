@@ -1,0 +1,74 @@
+"""INT8 networks: made by NNCF from golden cases, sealed, refused when tampered with or wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.errors import PackageError
+from inference import golden, quantizing
+from inference.analyse import Analyser
+from inference.package import load
+from tests.inference import int8_package
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("nncf", reason="quantisation needs the extra 'train'")
+    source = int8_package.build(tmp_path_factory.mktemp("source") / "package")
+    out = tmp_path_factory.mktemp("out") / "package"
+    made = quantizing.quantize(source, out)
+    assert made.digest == load(out).digest != load(source).digest
+    assert made.inputs == 12 and made.agreement > 0.95 and all(case.agrees for case in made.cases)
+    return out
+
+
+def test_the_package_has_an_int8_network_that_computes_with_eight_bits(folder: Path) -> None:
+    package = load(folder)
+    assert package.precisions == ("fp32", "bf16", "int8")
+    assert b"FakeQuantize" in package.files["network-int8.xml"] and b"FakeQuantize" not in package.files["network.xml"]
+    assert Analyser(package, "int8").algorithm().precision == "int8"
+    assert [case.agrees for case in golden.check(package, "int8")] == [True]
+
+
+def test_it_is_not_quantised_twice(folder: Path) -> None:
+    with pytest.raises(PackageError, match="has an INT8 network already"):
+        quantizing.quantize(folder)
+
+
+def test_a_tampered_int8_file_is_refused(folder: Path) -> None:
+    for name in ("network-int8.xml", "network-int8.bin"):
+        file = folder / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(PackageError, match=f"{name} was changed after the package was sealed"):
+            load(folder)
+        file.unlink()
+        with pytest.raises(PackageError, match=f"{name} is missing"):
+            load(folder)
+        file.write_bytes(whole)
+    assert load(folder).tolerances.int8
+
+
+def test_an_int8_file_that_package_toml_does_not_name_has_no_place(tmp_path: Path) -> None:
+    folder = int8_package.with_int8(tmp_path / "package")
+    toml = folder / "package.toml"
+    toml.write_text(toml.read_text().replace("int8 = true\n", ""))
+    with pytest.raises(PackageError, match=r"network-int8\.\w+ has no place in a model package"):
+        quantizing.seal(folder)
+
+
+def test_agreement_is_dice_for_labels_and_closeness_for_numbers() -> None:
+    labels = [[np.array([[0, 1, 1, 2]], np.uint8)]]
+    other = [[np.array([[0, 1, 0, 2]], np.uint8)]]
+    assert quantizing.agreement(labels, labels) == 1
+    assert quantizing.agreement(labels, other) == pytest.approx((2 / 3 + 1) / 2)
+    numbers, off = [[np.array([[1.0, -1.0]], np.float32)]], [[np.array([[1.0, -0.5]], np.float32)]]
+    assert quantizing.agreement(numbers, off) == pytest.approx(0.75)
+
+
+def test_observed_inputs_are_thinned_out_evenly() -> None:
+    inputs = quantizing._Inputs(4)
+    for number in range(20):
+        inputs.hear(np.array([number]))
+    assert [int(value[0, 0]) for value in inputs.kept] == [0, 8, 16]
