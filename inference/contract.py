@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from domain.errors import PackageError
 from domain.results import Code
 from inference.keys import Table, known_segments
+from inference.planes import PLANES
 from inference.steps.post import PostStep, post_step
 from inference.steps.pre import PreStep, pre_step
+from inference.units import OF_MODALITY
 
 CEILING_VOXELS = 2_000_000_000
 
@@ -29,6 +31,7 @@ class Contract:
     min_rows: int
     min_columns: int
     max_voxels: int
+    units: str = "HU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     table = Table(data, "package.toml")
     if table.take("format") != 1:
         raise PackageError("package.toml: 'format' must be 1, the only one this version understands")
-    network = _network(table.table("network"), layer_of)
+    contract = _contract(table.table("input"))
+    network = _network(table.table("network"), layer_of, contract.units)
     manifest = Manifest(
         id=_pattern(table, "id", r"[a-z0-9][a-z0-9-]{0,47}", "letters a-z, digits and -, at most 48 characters"),
         version=_pattern(table, "version", r"(?=.{5,16}$)\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
@@ -104,7 +108,7 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
         regulatory_status=table.text("regulatory_status"),
         disclaimer=table.text("disclaimer"),
         procedure=table.required_code("procedure"),
-        contract=_contract(table.table("input")),
+        contract=contract,
         network=network,
         preprocessing=_preprocessing(table.tables("preprocessing"), network.size),
         postprocessing=tuple(post_step(step, layer_of) for step in table.tables("postprocessing", optional=True)),
@@ -123,10 +127,11 @@ def _pattern(table: Table, key: str, pattern: str, words: str) -> str:
 
 
 def _contract(table: Table) -> Contract:
-    table.choice("units", ("HU",))
+    modality = table.choice("modality", tuple(OF_MODALITY))
     contract = Contract(
-        modality=table.choice("modality", ("CT",)),
-        orientation=table.choice("orientation", ("axial",)),
+        modality=modality,
+        units=table.choice("units", OF_MODALITY[modality]),
+        orientation=table.choice("orientation", (*PLANES, "any")),
         tolerance_deg=table.number("orientation_tolerance_deg", 0, 45),
         min_slices=table.integer("min_slices", 2, 10_000),
         slice_spacing=_range(table, "slice_spacing_mm"),
@@ -149,9 +154,9 @@ def _range(table: Table, key: str) -> tuple[float, ...]:
     return (low, high)
 
 
-def _network(table: Table, layer_of: dict[int, int]) -> Network:
+def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:
     table.choice("layout", ("NCHW",))
-    table.choice("value", ("HU",))
+    table.choice("value", (units,))
     rows, columns = table.integers("size", 2, 2, 8, 4096)
     if ("channels_mm" in table) == ("channels_slices" in table):
         raise PackageError(f"{table.where}: exactly one of 'channels_mm' and 'channels_slices' must be there")

@@ -77,8 +77,9 @@ def _largest(sources: Sequence[Source], contract: Contract) -> Stack | None:
 
 def _pixels(unfinished: Stack, index: int, kept: Kept) -> npt.NDArray[np.generic]:
     source = unfinished.sources[index]
-    hu = np.empty((unfinished.rows, unfinished.columns), np.int16)
-    decode(source, hu, kept)
-    if worth_keeping(source) and pixel_key(source) not in kept:
-        kept.add(pixel_key(source), hu.tobytes(), pack=False)
+    hu = np.empty((unfinished.rows, unfinished.columns), np.int16 if unfinished.units == "HU" else np.float32)
+    decode(source, hu, kept, unfinished.units)
+    key = pixel_key(source, unfinished.units)
+    if worth_keeping(source) and key not in kept:
+        kept.add(key, hu.tobytes(), pack=False)
     return seen(hu, unfinished.transposed, unfinished.flips)

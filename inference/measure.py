@@ -1,7 +1,7 @@
 """Measures the final labels: one pass over the slices makes a small table, and every quantity is computed from that table."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ class Tally:
         return area
 
 
-def tally(layers: npt.NDArray[np.uint8], hu: npt.NDArray[np.int16], voxel_ml: float, layer_of: dict[int, int]) -> Tally:
+def tally(layers: npt.NDArray[np.uint8], hu: npt.NDArray[np.number], voxel_ml: float, layer_of: dict[int, int]) -> Tally:
     """``layers`` is (layers, slices, rows, columns), ``hu`` (slices, rows, columns)."""
     ranks, bases = _places(layer_of, layers.shape[0])
     combinations = int(np.prod(bases))
@@ -84,6 +84,11 @@ PERCENT = Code("%", "UCUM", "Percent")
 SCORE = Code("{score}", "UCUM", "Score")
 VOLUME = Code("118565006", "SCT", "Volume")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
+_OTHER_VALUES = {
+    "arbitrary": (Code("1", "UCUM", "no units"), Code("110852", "DCM", "MR signal intensity")),
+    "BQML": (Code("Bq/ml", "UCUM", "Becquerels/milliliter"), Code("126377", "DCM", "Tracer Concentration")),
+    "SUVbw": (Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight"), Code("126401", "DCM", "SUVbw")),
+}
 MEAN = Code("373098007", "SCT", "Mean")
 
 
@@ -98,13 +103,16 @@ class Quantity:
     derivation: Code | None = None
 
 
-def quantity(name: str, table: Table, known: dict[int, int]) -> Quantity:
-    """The quantity a table of ``quantities`` asks for; raises PackageError."""
+def quantity(name: str, table: Table, known: dict[int, int], units: str = "HU") -> Quantity:
+    """The quantity a table of ``quantities`` asks for, of values in ``units`` (inference.units); raises PackageError."""
     measure = table.text("measure")
     if measure not in MEASURES:
         raise PackageError(f"{table.where}: there is no measure {measure!r}{suggestion(measure, MEASURES)}")
     found = MEASURES[measure](name, table, known)
     table.done()
+    if found.unit is HOUNSFIELD and units in _OTHER_VALUES:
+        unit, concept = _OTHER_VALUES[units]
+        return replace(found, unit=unit, concept=concept)
     return found
 
 

@@ -159,7 +159,7 @@ def understand(files: archive.Files, digest: str = "") -> Package:
     if combinations(layer_of) > MOST_COMBINATIONS:
         raise PackageError("segments.json: too many segments in too many layers")
     manifest = read_manifest(about, layer_of)
-    plan = read_plan(_parsed(files, "report.json", json.loads), layer_of)
+    plan = read_plan(_parsed(files, "report.json", json.loads), layer_of, manifest.contract.units)
     package = Package(digest, manifest, _tracked(segments, manifest.id, plan), layer_of, plan, files)
     _check_files(package)
     return package

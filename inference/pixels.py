@@ -1,17 +1,18 @@
-"""Decodes one CT image into Hounsfield units, whatever its transfer syntax, and believes no size it claims."""
+"""Decodes one image or frame into the values it stands for, whatever its transfer syntax, and believes no size it claims."""
 
 import struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from domain.errors import Reason, UnsuitableError
 from inference.codestream import claimed
 from inference.source import Source, integer, numbers, text
+from inference.units import scale
 
 AIR = -1024
 _PIXEL_DATA = (0x7FE0, 0x0010)
@@ -30,6 +31,17 @@ def read_hu(source: Source, out: npt.NDArray[np.int16]) -> None:
     np.clip(hu, AIR, 32767, out=out, casting="unsafe")
     if padding is not None:
         out[padding] = AIR
+
+
+def read_values(source: Source, units: str, out: npt.NDArray[np.float32]) -> None:
+    """Writes values in ``units`` (see inference.units) into ``out`` (rows, columns), padding as 0; raises UnsuitableError."""
+    slope, intercept = scale(source.header, units)
+    stored = _stored(source, out.shape[0], out.shape[1])
+    np.multiply(stored, np.float64(slope), out=out, casting="unsafe")
+    out += np.float32(intercept)
+    padding = _padding(source, stored)
+    if padding is not None:
+        out[padding] = 0
 
 
 def _rescale(source: Source) -> tuple[float, float]:
@@ -65,14 +77,20 @@ def _stored(source: Source, rows: int, columns: int) -> Stored:
         raise UnsuitableError(Reason.DECODE, "The pixels of an image are not single values of 8 or 16 bits.")
     if bits is None or high is None or not 1 <= bits <= allocated or not bits - 1 <= high < allocated:
         raise UnsuitableError(Reason.DECODE, "The pixels of an image are described in a way that contradicts itself.")
-    value, undefined = _pixel_data(source)
+    value, undefined = (source.data, is_compressed(source)) if source.frame else pixel_data(source)
     if not undefined:
         plain = _native(value, rows, columns, allocated, source.transfer_syntax == ExplicitVRBigEndian)
         return _sign(plain, bits, high, layout["PixelRepresentation"] == 1)
     return _decompressed(source, value, rows, columns)
 
 
-def _pixel_data(source: Source) -> tuple[memoryview, bool]:
+def is_compressed(source: Source) -> bool:
+    """Whether the transfer syntax encapsulates the pixels (PS3.5 A.4)."""
+    syntax = UID(source.transfer_syntax)
+    return bool(syntax.is_transfer_syntax and syntax.is_encapsulated)
+
+
+def pixel_data(source: Source) -> tuple[memoryview, bool]:
     """The value of the Pixel Data element and whether its length is undefined (encapsulated, PS3.5 A.4)."""
     order = ">" if source.transfer_syntax == ExplicitVRBigEndian else "<"
     try:
@@ -113,6 +131,8 @@ def _decompressed(source: Source, value: memoryview, rows: int, columns: int) ->
     syntax = source.transfer_syntax
     try:
         decoder = get_decoder(UID(syntax))
+        if source.frame:
+            value = memoryview(encapsulate([bytes(value)], has_bot=False))
         frame = next(generate_frames(bytes(value), number_of_frames=1))
     except Exception as error:
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image cannot be read.") from error

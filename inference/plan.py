@@ -78,10 +78,10 @@ class Plan:
     caption: str
 
 
-def read_plan(data: object, layer_of: dict[int, int]) -> Plan:
-    """``report.json`` parsed; raises PackageError."""
+def read_plan(data: object, layer_of: dict[int, int], units: str = "HU") -> Plan:
+    """``report.json`` parsed; ``units`` are those of the images' values; raises PackageError."""
     table = Table(data, "report.json")
-    quantities = _quantities(table.table("quantities"), layer_of)
+    quantities = _quantities(table.table("quantities"), layer_of, units)
     summary, pictures = table.table("summary"), table.table("key_images")
     plan = Plan(
         quantities=quantities,
@@ -117,12 +117,12 @@ def _complete(plan: Plan) -> Plan:
     return plan
 
 
-def _quantities(table: Table, layer_of: dict[int, int]) -> dict[str, Quantity]:
+def _quantities(table: Table, layer_of: dict[int, int], units: str) -> dict[str, Quantity]:
     found = {}
     for name in table.names():
         if not re.fullmatch(r"[a-z0-9_]{1,48}", name) or name == "label":
             raise PackageError(f"{table.where}: {name!r} must be made of a-z, 0-9 and _ (and not be 'label')")
-        found[name] = quantity(name, table.table(name), layer_of)
+        found[name] = quantity(name, table.table(name), layer_of, units)
     return found
 
 
@@ -161,9 +161,9 @@ def _translations(summary: Table, quantities: Mapping[str, Quantity]) -> dict[st
 
 
 def _window(table: Table) -> tuple[float, float]:
-    centre, width = table.numbers("window", 2, 2, -5000, 10000)
+    centre, width = table.numbers("window", 2, 2, -1e6, 1e7)
     if width < 1:
-        raise table.wrong("window", "centre and width in HU, the width at least 1")
+        raise table.wrong("window", "centre and width, the width at least 1")
     return centre, width
 
 

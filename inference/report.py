@@ -72,7 +72,7 @@ def analysis(package: Package, reading: Reading, volume: Volume, series_uid: str
         summary=wording.fill(plan.summary_positive if positive else plan.summary_negative, reading.values),
         series_uid=series_uid,
         segments=tuple(segment for segment in package.segments if reading.counted.area(segment.number).any()),
-        labels=Labels(reading.layers, volume.uids),
+        labels=Labels(reading.layers, volume.uids, volume.frames),
         findings=findings,
         statements=tuple(statement for statement in statements if statement.measurements or statement.evaluations),
         key_images=_key_images(package, reading, volume, pictures),
@@ -107,7 +107,7 @@ def _finding(package: Package, plan: FindingPlan, reading: Reading, volume: Volu
     drawn_area: tuple[Measurement, ...] = ()
     if plan.outline:
         mask = reading.layers[package.layer_of[plan.segment], key] == plan.segment
-        drawn = Outline(volume.uids[key], outline.outline(mask))
+        drawn = Outline(volume.uids[key], outline.outline(mask), volume.frame(key))
         size = outline.area(drawn.points) * volume.spacing[1] * volume.spacing[2]
         drawn_area = (Measurement(AREA, size, SQUARE_MM),)
     return Finding(
@@ -144,7 +144,12 @@ def _key_images(package: Package, reading: Reading, volume: Volume, pictures: li
     for key, segment in pictures or _largest(package, reading):
         slices.setdefault(key, []).append(labels[segment])
     return tuple(
-        KeyImage(volume.uids[key], windowed(volume.hu[key], package.plan), _caption(package.plan, names, reading.values))
+        KeyImage(
+            volume.uids[key],
+            windowed(volume.hu[key], package.plan),
+            _caption(package.plan, names, reading.values),
+            volume.frame(key),
+        )
         for key, names in slices.items()
     )
 
@@ -160,7 +165,7 @@ def _caption(plan: Plan, names: list[str], values: Values) -> str:
     return wording.fill(plan.caption, {**values, "label": ", ".join(names)})
 
 
-def windowed(hu: npt.NDArray[np.int16], plan: Plan) -> npt.NDArray[np.uint8]:
+def windowed(hu: npt.NDArray[np.number], plan: Plan) -> npt.NDArray[np.uint8]:
     """Linear window (PS3.3 C.11.2.1.2.1) to 0-255."""
     centre, width = plan.window
     span = max(width - 1, 1.0)

@@ -7,22 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
+from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
 from domain.errors import Reason, UnsuitableError
 from inference.contract import Contract
+from inference.frames import ENHANCED, singles
+from inference.planes import Vector, angle, check_plane, rising, turning
 from inference.source import Source, integer, numbers, text, words
 
-Vector = npt.NDArray[np.float64]
+CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
+_PET = {"PT": "PET"}
 _SAME_DIRECTION = np.cos(np.radians(0.5))
 _NOTED_TILT = 1.0
+MOST_SHEAR = 45.0  # degrees; more is no gantry
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The images of a volume from feet to head. ``spacing`` is mm between slices, rows, columns; ``positions`` mm along the
-    normal, rising. ``transposed`` and the flips (rows, columns) bring a slice into the orientation the network sees."""
+    """The images of a volume from feet to head (coronal: front to back, sagittal: right to left). ``spacing`` is mm between
+    slices, rows, columns; ``positions`` mm along the normal, rising. ``transposed`` and the flips (rows, columns) bring a slice
+    into the orientation the network sees.
+
+    ``origin`` and ``steps`` say where a voxel is in the patient, mm (PS3.3 C.7.6.2.1.1): the centre of the first voxel, and the
+    ways to the next slice (slanted where the gantry was tilted), row and column, (3, 3), one in each row."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -31,6 +38,9 @@ class Stack:
     positions: tuple[float, ...]
     transposed: bool
     flips: tuple[bool, bool]
+    origin: Vector
+    steps: Vector
+    units: str = "HU"
     notes: tuple[str, ...] = ()
 
 
@@ -41,9 +51,8 @@ def stack(sources: Sequence[Source], contract: Contract) -> Stack:
     _check_size(rows, columns, len(images), contract)
     row, column = _one_orientation(images)
     normal = np.cross(row, column)
-    _check_axial(row, column, normal, contract)
-    if normal[2] < 0:
-        normal = -normal  # slices go to the head (+z, PS3.3 C.7.6.2.1.1)
+    check_plane(row, column, normal, contract.orientation, contract.tolerance_deg)
+    normal = rising(normal)
     places = np.array([_triple(image, "ImagePositionPatient") for image in images])
     order = np.argsort(places @ normal, kind="stable")
     places, images = places[order], [images[i] for i in order]
@@ -51,10 +60,12 @@ def stack(sources: Sequence[Source], contract: Contract) -> Stack:
     spacing, gap_notes = _slice_spacing(positions, contract)
     notes += gap_notes + _tilt_notes(normal, places[-1] - places[0], contract)
     in_plane = _pixel_spacing(images, contract)
-    transposed = abs(row[1]) > abs(row[0])
-    flips = (bool(row[1] < 0), bool(column[0] < 0)) if transposed else (bool(column[1] < 0), bool(row[0] < 0))
-    rising = tuple(float(p) for p in positions)
-    return Stack(tuple(images), rows, columns, (spacing, *in_plane), rising, transposed, flips, tuple(notes))
+    transposed, flips = turning(row, column, normal)
+    along = tuple(float(p) for p in positions)
+    slice_step = (places[-1] - places[0]) * spacing / (positions[-1] - positions[0])
+    steps = np.stack([slice_step, column * in_plane[0], row * in_plane[1]])
+    whole = (spacing, *in_plane)
+    return Stack(tuple(images), rows, columns, whole, along, transposed, flips, places[0], steps, contract.units, tuple(notes))
 
 
 def _images(sources: Sequence[Source], contract: Contract) -> tuple[list[Source], list[str]]:
@@ -67,10 +78,12 @@ def _images(sources: Sequence[Source], contract: Contract) -> tuple[list[Source]
     modalities = {text(source.header, "Modality") for source in sources}
     if contract.modality not in modalities:
         raise UnsuitableError(Reason.MODALITY, f"The series is not {contract.modality}.")
+    sources, frame_notes = singles(sources)
     _check_single_frames(sources)
-    images = [source for source in sources if text(source.header, "SOPClassUID") == CTImageStorage]
+    images = [source for source in sources if _is_slice(source, contract.modality)]
     if not images:
-        raise UnsuitableError(Reason.NO_IMAGES, "The series has no CT images, only other objects.")
+        name = _PET.get(contract.modality, contract.modality)
+        raise UnsuitableError(Reason.NO_IMAGES, f"The series has no {name} images, only other objects.")
     slices = [source for source in images if "LOCALIZER" not in words(source.header, "ImageType")]
     if not slices:
         raise UnsuitableError(Reason.LOCALIZER, "The series has localizer images only.")
@@ -79,14 +92,19 @@ def _images(sources: Sequence[Source], contract: Contract) -> tuple[list[Source]
     if len(slices) < contract.min_slices:
         words_ = f"The series has {len(slices)} slices; this model needs at least {contract.min_slices}."
         raise UnsuitableError(Reason.TOO_FEW_SLICES, words_)
-    return slices, notes
+    return slices, notes + frame_notes
+
+
+def _is_slice(source: Source, modality: str) -> bool:
+    if source.frame:
+        return text(source.header, "SOPClassUID") in ENHANCED and text(source.header, "Modality") == modality
+    return text(source.header, "SOPClassUID") == CLASSES[modality]
 
 
 def _check_single_frames(sources: Sequence[Source]) -> None:
     for source in sources:
-        frames = integer(source.header, "NumberOfFrames")
-        if text(source.header, "SOPClassUID") == EnhancedCTImageStorage or (frames is not None and frames > 1):
-            raise UnsuitableError(Reason.OTHER, "The series is enhanced multi-frame CT, which this version does not read.")
+        if not source.frame and (integer(source.header, "NumberOfFrames") or 1) > 1:
+            raise UnsuitableError(Reason.OTHER, "The series has multi-frame images of a class this version does not read.")
 
 
 def _one_size(images: Sequence[Source]) -> tuple[int, int]:
@@ -134,21 +152,6 @@ def _directions(source: Source) -> tuple[Vector, Vector]:
     return row / lengths[0], column / lengths[1]
 
 
-def _check_axial(row: Vector, column: Vector, normal: Vector, contract: Contract) -> None:
-    names = {0: "sagittal", 1: "coronal", 2: "axial"}
-    name = names[int(np.abs(normal).argmax())]
-    if name != contract.orientation:
-        raise UnsuitableError(Reason.ORIENTATION, f"The slices are {name}; this model needs {contract.orientation} slices.")
-    off = max(_angle(abs(normal[2])), _angle(max(abs(row[0]), abs(row[1]))), _angle(max(abs(column[0]), abs(column[1]))))
-    if off > contract.tolerance_deg:
-        words_ = f"The slices are turned by {off:.0f} degrees; this model allows {contract.tolerance_deg:.0f}."
-        raise UnsuitableError(Reason.ORIENTATION, words_)
-
-
-def _angle(cosine: float) -> float:
-    return float(np.degrees(np.arccos(min(1.0, max(-1.0, cosine)))))
-
-
 def _slice_spacing(positions: Vector, contract: Contract) -> tuple[float, list[str]]:
     """Median distance, after looking for duplicates, gaps and uneven distances; and the notes."""
     distances = np.diff(positions)
@@ -180,11 +183,12 @@ def _gaps(distances: Vector, typical: float, contract: Contract) -> list[str]:
 
 def _tilt_notes(normal: Vector, way: Vector, contract: Contract) -> list[str]:
     """Gantry tilt: slices that lean, or a stack that is sheared. Positions along the normal stay right in both."""
-    shear = _angle(float(normal @ way / np.linalg.norm(way)))
-    if shear > contract.tolerance_deg:
-        words_ = f"The stack of slices is slanted by {shear:.0f} degrees; this model allows {contract.tolerance_deg:.0f}."
+    shear = angle(float(normal @ way / np.linalg.norm(way)))
+    most = MOST_SHEAR if contract.orientation == "any" else contract.tolerance_deg
+    if shear > most:
+        words_ = f"The stack of slices is slanted by {shear:.0f} degrees; this model allows {most:.0f}."
         raise UnsuitableError(Reason.ORIENTATION, words_)
-    tilt = max(shear, _angle(abs(float(normal[2]))))
+    tilt = max(shear, angle(float(np.abs(normal).max())))
     return [f"Slices tilted by {tilt:.0f} degrees"] if tilt > _NOTED_TILT else []
 
 

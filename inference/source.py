@@ -24,12 +24,16 @@ _META_LOOK = 1024  # the Transfer Syntax UID is among the first elements of grou
 @dataclass(frozen=True, slots=True)
 class Source:
     """One image. ``header`` has no pixel data, but its ``file_meta``; ``data`` starts at the tag of the pixel data (empty: there
-    is none). ``fault`` says in words why the image cannot be read at all. ``digest`` is that of its bytes, where it is known."""
+    is none). ``fault`` says in words why the image cannot be read at all. ``digest`` is that of its bytes, where it is known.
+
+    ``frame`` is 0, or the number (from 1) of the one frame of a multi-frame image that this is: then the header has what the
+    functional groups say of this frame, and ``data`` is its pixels alone (compressed: its code stream), without any tag."""
 
     header: Dataset
     data: memoryview
     fault: str = ""
     digest: str = ""
+    frame: int = 0
 
     @property
     def series_uid(self) -> str:

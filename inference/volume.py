@@ -1,8 +1,9 @@
-"""The voxels of one series in Hounsfield units, one int16 array, decoded by two threads, in the source's own orientation."""
+"""The voxels of one series, one array in the units of its contract, decoded by two threads, in the source's own orientation."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from pydicom.uid import (
 )
 
 from inference.kept import Kept
-from inference.pixels import read_hu
+from inference.pixels import read_hu, read_values
 from inference.series import Stack
 from inference.source import Source
 
@@ -24,19 +25,27 @@ _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, D
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """``hu`` is int16 (slices, rows, columns), slices from feet to head, rows and columns as in the source images.
+    """``hu`` is (slices, rows, columns), slices from feet to head (as in Stack), rows and columns as in the source images:
+    int16 Hounsfield units, or float32 in the units of the contract for other modalities.
 
     ``spacing`` is mm between slices, rows, columns of the source; ``positions`` are mm along the normal. ``transposed`` and
-    ``flips`` (rows, columns; after transposing) bring a slice into the orientation the network sees.
+    ``flips`` (rows, columns; after transposing) bring a slice into the orientation the network sees. ``frames`` as in Labels;
+    ``steps`` as in Stack (None: the orientation the network sees).
     """
 
-    hu: npt.NDArray[np.int16]
+    hu: npt.NDArray[np.int16] | npt.NDArray[np.float32]
     spacing: tuple[float, float, float]
     positions: tuple[float, ...]
     uids: tuple[str, ...]
     transposed: bool = False
     flips: tuple[bool, bool] = (False, False)
     identities: tuple[str, ...] = ()  # see ``identity``; none: nothing kept is looked for
+    frames: tuple[int, ...] = ()
+    steps: npt.NDArray[np.float64] | None = None
+
+    def frame(self, index: int) -> int | None:
+        """Frame number of a slice, where the images are multi-frame."""
+        return self.frames[index] if self.frames else None
 
     @property
     def voxel_ml(self) -> float:
@@ -66,9 +75,10 @@ def seen(plane: npt.NDArray[np.generic], transposed: bool, flips: tuple[bool, bo
 
 def read_volume(stack: Stack, kept: Kept | None = None) -> Volume:
     """Decodes a stack (its size was checked before); raises UnsuitableError."""
-    hu = np.empty((len(stack.sources), stack.rows, stack.columns), np.int16)
+    shape = (len(stack.sources), stack.rows, stack.columns)
+    hu = np.empty(shape, np.int16) if stack.units == "HU" else np.empty(shape, np.float32)
     with ThreadPoolExecutor(DECODERS) as pool:
-        work = [pool.submit(decode, source, hu[i], kept) for i, source in enumerate(stack.sources)]
+        work = [pool.submit(decode, source, hu[i], kept, stack.units) for i, source in enumerate(stack.sources)]
         try:
             for done in work:
                 done.result()
@@ -76,21 +86,25 @@ def read_volume(stack: Stack, kept: Kept | None = None) -> Volume:
             pool.shutdown(cancel_futures=True)
     uids = tuple(source.uid for source in stack.sources)
     names = tuple(identity(source) for source in stack.sources)
-    return Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names)
+    frames = tuple(source.frame for source in stack.sources) if any(source.frame for source in stack.sources) else ()
+    return Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names, frames, stack.steps)
 
 
 def identity(source: Source) -> str:
     """All that the pixels of an image depend on; nothing where that is not known."""
-    return f"{source.digest}/{source.transfer_syntax}" if source.digest else ""
+    frame = f"#{source.frame}" if source.frame else ""
+    return f"{source.digest}/{source.transfer_syntax}{frame}" if source.digest else ""
 
 
-def decode(source: Source, out: npt.NDArray[np.int16], kept: Kept | None = None) -> None:
-    """``read_hu``, or what is kept of it."""
-    found = kept.find(pixel_key(source), out.nbytes) if kept is not None and worth_keeping(source) else None
-    if found is None:
+def decode(source: Source, out: npt.NDArray[Any], kept: Kept | None = None, units: str = "HU") -> None:
+    """``read_hu`` or ``read_values``, or what is kept of it."""
+    found = kept.find(pixel_key(source, units), out.nbytes) if kept is not None and worth_keeping(source) else None
+    if found is not None:
+        out[...] = np.frombuffer(found, out.dtype).reshape(out.shape)
+    elif units == "HU":
         read_hu(source, out)
     else:
-        out[...] = np.frombuffer(found, out.dtype).reshape(out.shape)
+        read_values(source, units, out)
 
 
 def worth_keeping(source: Source) -> bool:
@@ -98,6 +112,6 @@ def worth_keeping(source: Source) -> bool:
     return bool(source.digest) and source.transfer_syntax not in _PLAIN
 
 
-def pixel_key(source: Source) -> bytes:
-    """What the Hounsfield units of an image are kept under."""
-    return hashlib.sha256(f"hu/{identity(source)}".encode()).digest()
+def pixel_key(source: Source, units: str = "HU") -> bytes:
+    """What the values of an image are kept under."""
+    return hashlib.sha256(f"{units.lower()}/{identity(source)}".encode()).digest()

@@ -131,7 +131,7 @@ def test_localizers_are_left_out_and_a_series_of_them_is_declined(package: Packa
 CASES: list[tuple[dict[str, object], Reason]] = [
     ({"Modality": "MR"}, Reason.MODALITY),
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, Reason.NO_IMAGES),
-    ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, Reason.OTHER),
+    ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, Reason.GEOMETRY),
     ({"NumberOfFrames": "5"}, Reason.OTHER),
     ({"Rows": 60000, "Columns": 60000}, Reason.TOO_LARGE),
     ({"Rows": 1, "Columns": 1}, Reason.GEOMETRY),
