@@ -175,6 +175,7 @@ class KeyImage:
 
     ``pixels`` is uint8 (rows, columns), window already applied, or uint8 (rows, columns, 3) of RGB. ``region`` is what it shows
     of the source: first column, first row, columns, rows in pixels of that image; None: all of it. It may be shown reduced.
+    ``window`` is the centre and width that were applied, in modality values (HU), where it was one.
     """
 
     sop_instance_uid: str
@@ -182,6 +183,7 @@ class KeyImage:
     caption: str = ""
     frame: int | None = None  # 1-based, for multi-frame sources
     region: tuple[int, int, int, int] | None = None
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ def _key_images(package: Package, reading: Reading, volume: Volume, pictures: li
             windowed(volume.hu[key], package.plan),
             _caption(package.plan, names, reading.values),
             volume.frame(key),
+            window=package.plan.window,
         )
         for key, names in slices.items()
     )

@@ -22,6 +22,7 @@ IMPLEMENTATION_NAME: Final = "ANCILLA_1"
 NUMBERS: Final = {
     "sr": 0, "seg": 1, "sr-volumetric": 2, "labelmap": 3, "gsps": 4, "sc": 5, "pdf": 6, "ann": 7, "kos": 8, "pm": 9,
     "fractional": 40_000,
+    "sr-comprehensive": 0, "sr-enhanced": 0,  # sent instead of "sr", never beside it
 }  # fmt: skip
 _BASE_NUMBER: Final = 9000
 _NEXT_OF_ROLE: Final = 10_000  # between "seg" and "seg-2"
@@ -56,6 +57,22 @@ class Heading:
             "manufacturer": short(self.algorithm.manufacturer),
             "specific_character_set": None,
         }
+
+    def begin(self, sop_class_uid: str, modality: str, role: str, number: int = 1) -> Dataset:
+        """A data set with its identity, for objects that no library makes. ``number`` tells the objects of one series apart:
+        those of a role "sc" are "sc-1", "sc-2" ...
+        """
+        dataset = Dataset()
+        dataset.SOPClassUID = sop_class_uid
+        dataset.SOPInstanceUID = self.uid(f"{role}-{number}")
+        dataset.Modality = modality
+        dataset.StudyInstanceUID = self.context.study_uid
+        dataset.SeriesInstanceUID = self.uid(role + "/series")
+        dataset.SeriesNumber = _BASE_NUMBER + 10 * self.context.slot + NUMBERS[role]
+        dataset.InstanceNumber = number
+        if modality != "DOC":
+            dataset.Laterality = self.first.get("Laterality", "")  # type 2C of General Series: unknown unless the images say it
+        return dataset
 
     def finish(self, dataset: Dataset, series_description: str) -> None:
         """Replace what a library drew from a clock or at random, copy patient and study, choose the character set."""

@@ -1,37 +1,30 @@
-"""One picture that tells the result to a person: the best key image, what was found drawn over it, and the numbers beside it."""
+"""Pictures that tell the result to a person: key images with what was found drawn over them, and the numbers beside."""
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from domain.jobs import Outcome
-from domain.results import Analysis, Finding, KeyImage, Measurement
+from domain.results import Analysis, KeyImage
+from sr_writer.drawing import drawn
+from sr_writer.telling import DISCLAIMER, Entry, legend
 
-DISCLAIMER: Final = "AI result, research use, not for primary diagnosis"
-
-_HEADINGS: Final = {
-    Outcome.POSITIVE: "Findings",
-    Outcome.NEGATIVE: "No finding",
-    Outcome.NOT_ANALYSED: "Not analysed",
-    Outcome.FAILED: "Failed",
-}
-_SIDE: Final = 768  # pixels of the longer side of the image
+SIDE: Final = 768  # pixels of the longer side of the image
+MOST_SHEETS: Final = 12  # key images that get a sheet of their own, best first
+MANY_CROPS: Final = 4  # small regions: more of them share gallery sheets
+_SMALL: Final = 320  # pixels of the longer side of a region that counts as a crop
 _PANEL: Final = 420  # pixels
 _MARGIN: Final = 16
 _LINE: Final = 20
-_THOUSAND: Final = 1000
-_OPACITY: Final = 0.35
-_PLAIN: Final = (255, 220, 0)  # of a finding without a segment
+_TILE: Final = 180  # pixels of a crop in a gallery
+_ACROSS, _DOWN = 4, 4
+_BLACK: Final = (0, 0, 0)
 _WHITE: Final = (235, 235, 235)
 _AMBER: Final = (255, 190, 60)
 
-Colour = tuple[int, int, int]
-Entry = tuple[Colour | None, str]
+Sizes = Mapping[str, tuple[int, int]]
 
 
 def overlay(analysis: Analysis) -> bytes | None:
@@ -42,82 +35,48 @@ def overlay(analysis: Analysis) -> bytes | None:
     if not analysis.key_images:
         return None
     key = analysis.key_images[0]
-    image = Image.fromarray(_tinted(analysis, key))
-    scale = _SIDE / max(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST)
-    _draw_outlines(image, analysis, key, scale)
     stream = io.BytesIO()
-    _beside(image, list(_legend(analysis, key))).save(stream, "PNG")
+    _beside(drawn(analysis, key, SIDE), list(legend(analysis, key))).save(stream, "PNG")
     return stream.getvalue()
 
 
-def _tinted(analysis: Analysis, key: KeyImage) -> npt.NDArray[np.uint8]:
-    """The key image in colour, uint8 (rows, columns, 3): segments half transparent, their edges not."""
-    canvas = np.repeat(key.pixels[:, :, np.newaxis], 3, axis=2).astype(np.float32)
-    labels = analysis.labels
-    if labels is None or key.sop_instance_uid not in labels.sop_instance_uids:
-        return canvas.astype(np.uint8)
-    planes = labels.layers[:, labels.sop_instance_uids.index(key.sop_instance_uid)]
-    for segment in analysis.segments:
-        mask = (planes == segment.number).any(axis=0)
-        if mask.shape != key.pixels.shape or not mask.any():
-            continue
-        colour = np.asarray(segment.colour, np.float32)
-        canvas[mask] = (1 - _OPACITY) * canvas[mask] + _OPACITY * colour
-        canvas[_edge(mask)] = colour
-    return canvas.round().astype(np.uint8)
+def sheets(analysis: Analysis, sizes: Sizes, model: str) -> Iterator[tuple[Image.Image, list[KeyImage]]]:
+    """Every picture for people, in RGB, with the key images it shows; one page of words where there is no key image.
+
+    Regions that are small share gallery sheets when there are many of them. ``sizes`` are (columns, rows) by SOP Instance UID.
+    ``model`` is named at the end of the words.
+    """
+    crops = [key for key in analysis.key_images if is_crop(key)]
+    crops = crops if len(crops) > MANY_CROPS else []
+    whole = [key for key in analysis.key_images if not any(key is crop for crop in crops)][:MOST_SHEETS]
+    alone = len(whole) + bool(crops) == 1
+    for key in whole:
+        yield _beside(drawn(analysis, key, SIDE, sizes), [*legend(analysis, key, alone), (None, model)]), [key]
+    per_sheet = _ACROSS * _DOWN
+    for first in range(0, min(len(crops), MOST_SHEETS * per_sheet), per_sheet):
+        shown = crops[first : first + per_sheet]
+        yield _beside(_gallery(analysis, shown, sizes), [*legend(analysis, None), (None, model)]), shown
+    if not analysis.key_images:
+        empty = Image.new("RGB", (_MARGIN, SIDE // 2), _BLACK)
+        yield _beside(empty, [*legend(analysis, None), (None, model)]), []
 
 
-def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Voxels of the mask with a neighbour outside it."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    edge: npt.NDArray[np.bool_] = mask & ~inside
-    return edge
+def is_crop(key: KeyImage) -> bool:
+    """Whether it shows a small part of its source."""
+    return key.region is not None and max(key.region[2:]) <= _SMALL
 
 
-def _draw_outlines(image: Image.Image, analysis: Analysis, key: KeyImage, scale: float) -> None:
-    draw = ImageDraw.Draw(image)
-    for finding in analysis.findings:
-        if finding.outline is not None and finding.outline.sop_instance_uid == key.sop_instance_uid:
-            points = [(float(x) * scale, float(y) * scale) for x, y in finding.outline.points]
-            draw.line(points, fill=_colour(analysis, finding), width=2, joint="curve")
-
-
-def _colour(analysis: Analysis, finding: Finding) -> Colour:
-    return next((s.colour for s in analysis.segments if s.number == finding.segment), _PLAIN)
-
-
-def _legend(analysis: Analysis, key: KeyImage) -> Iterator[Entry]:
-    yield None, _HEADINGS[analysis.outcome]
-    yield None, analysis.summary
-    for finding in analysis.findings:
-        yield _colour(analysis, finding), _name(analysis, finding)
-        for measurement in (*finding.measurements, *finding.outline_measurements):
-            yield None, "   " + _number(measurement)
-    for statement in analysis.statements:
-        yield None, statement.finding.meaning
-        for measurement in statement.measurements:
-            yield None, "   " + _number(measurement)
-        for evaluation in statement.evaluations:
-            yield None, f"   {evaluation.name.meaning}: {evaluation.value.meaning}"
-    for text in (*analysis.notes, key.caption):
-        if text:
-            yield None, text
-
-
-def _name(analysis: Analysis, finding: Finding) -> str:
-    label = next((s.label for s in analysis.segments if s.number == finding.segment), "")
-    sides = [] if label else [c.meaning for c in (finding.site, finding.laterality) if c is not None]
-    return label or ", ".join([finding.finding.meaning, *sides])
-
-
-def _number(measurement: Measurement) -> str:
-    name = measurement.name.meaning
-    if measurement.derivation is not None:
-        name = f"{name} ({measurement.derivation.meaning})"
-    digits = ",.0f" if abs(measurement.value) >= _THOUSAND else ".4g"
-    return f"{name}: {measurement.value:{digits}} {measurement.unit.value}"
+def _gallery(analysis: Analysis, keys: Sequence[KeyImage], sizes: Sizes) -> Image.Image:
+    """Crops side by side, each with its caption."""
+    step = _TILE + _LINE
+    rows = -(-len(keys) // _ACROSS)
+    sheet = Image.new("RGB", (_ACROSS * (_TILE + 4), rows * step), _BLACK)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for number, key in enumerate(keys):
+        left, top = number % _ACROSS * (_TILE + 4), number // _ACROSS * step
+        sheet.paste(drawn(analysis, key, _TILE, sizes), (left, top))
+        pen.text((left, top + _TILE + 2), key.caption[:28], _WHITE, font)
+    return sheet
 
 
 def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
@@ -125,7 +84,8 @@ def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
     font, bold = ImageFont.load_default(15), ImageFont.load_default(22)
     lines = [(colour if i == 0 else None, part) for colour, text in entries[1:] for i, part in enumerate(_wrapped(text))]
     height = max(image.height, 3 * _MARGIN + 30 + _LINE * len(lines)) + 2 * _MARGIN + _LINE
-    sheet = Image.new("RGB", (image.width + _PANEL, height), (0, 0, 0))
+    width = max(image.width + _PANEL, round(2 * _MARGIN + bold.getlength(DISCLAIMER)))
+    sheet = Image.new("RGB", (width, height), _BLACK)
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     left, top = image.width + _MARGIN, _MARGIN

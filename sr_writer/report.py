@@ -46,7 +46,7 @@ def report(
     study = heading.context.study_uid
     described = [stand_in(image, study) for image in images]
     content = MeasurementReport(
-        observation_context=_observer(heading),
+        observation_context=ObservationContext(observer_device_context=observer(heading)),
         procedure_reported=codes.concept(heading.algorithm.procedure),
         imaging_measurements=list(groups),
         referenced_images=[image for image in described if _describable(image)],
@@ -82,7 +82,7 @@ def evaluations(analysis: Analysis) -> tuple[Evaluation, ...]:
     return tuple(answer)
 
 
-def _observer(heading: Heading) -> ObservationContext:
+def observer(heading: Heading) -> ObserverContext:
     """TID 1001 with a device alone (TID 1004): nobody has looked yet."""
     algorithm = heading.algorithm
     attributes = DeviceObserverIdentifyingAttributes(
@@ -93,11 +93,7 @@ def _observer(heading: Heading) -> ObservationContext:
         serial_number=algorithm.digest[:16] or "0",
         physical_location=heading.context.institution or None,
     )
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=codes.concept(codes.DEVICE), observer_identifying_attributes=attributes
-        )
-    )
+    return ObserverContext(observer_type=codes.concept(codes.DEVICE), observer_identifying_attributes=attributes)
 
 
 def _answer(analysis: Analysis, heading: Heading) -> ContainerContentItem:

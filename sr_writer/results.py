@@ -9,6 +9,8 @@ from domain.errors import PermanentError
 from domain.jobs import Outcome
 from domain.results import Algorithm, Analysis, Finding, Segment, Statement
 from sr_writer import codes, segmentation
+from sr_writer.companion_rules import COMPANION_RULES
+from sr_writer.companions import companions
 from sr_writer.context import Context
 from sr_writer.document import Document
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
@@ -41,8 +43,9 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
         made.append(Document(segmentation.ROLE, seg))
     if "sr" in context.outputs:
         made += _Reports(analysis, segments, headers, heading, seg).documents()
+    made += [Document(*each) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
     for document in made:
-        broken = check(document.dataset, headers)
+        broken = check(document.dataset, headers, COMPANION_RULES)
         if broken:
             raise PermanentError(f"The {document.role} breaks a rule: {broken[0].rule}: {broken[0].words}")
     return tuple(made)

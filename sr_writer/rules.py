@@ -5,9 +5,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MicroscopyBulkSimpleAnnotationsStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 _SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."
+COMPANIONS: Final = frozenset(
+    {
+        SecondaryCaptureImageStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        ColorSoftcopyPresentationStateStorage,
+        EncapsulatedPDFStorage,
+        MicroscopyBulkSimpleAnnotationsStorage,
+        KeyObjectSelectionDocumentStorage,
+    }
+)
 _MAX_DESCRIPTION: Final = 64
 _RECTANGLE_VALUES: Final = (8, 10)  # numbers in Graphic Data: two a point
 
@@ -35,10 +53,13 @@ class Rule:
     source: str
 
 
-def check(dataset: Dataset, headers: Headers = ()) -> list[Broken]:
-    """Run every rule that applies. ``headers`` are those of the images the object speaks about; empty skips comparisons."""
+def check(dataset: Dataset, headers: Headers = (), more: Sequence["Rule"] = ()) -> list[Broken]:
+    """Run every rule that applies. ``headers`` are those of the images the object speaks about; empty skips comparisons.
+
+    ``more``: rules beside those of reports and segmentations.
+    """
     found = []
-    for rule in RULES:
+    for rule in (*RULES, *more):
         words = rule.broken(dataset, headers) if rule.applies(dataset) else None
         if words:
             found.append(Broken(rule.name, words, rule.source))
@@ -46,7 +67,8 @@ def check(dataset: Dataset, headers: Headers = ()) -> list[Broken]:
 
 
 def _is_sr(ds: Dataset) -> bool:
-    return str(ds.get("SOPClassUID", "")).startswith(_SR_PREFIX)
+    uid = str(ds.get("SOPClassUID", ""))
+    return uid.startswith(_SR_PREFIX) and uid != KeyObjectSelectionDocumentStorage
 
 
 def _is_seg(ds: Dataset) -> bool:
@@ -54,7 +76,7 @@ def _is_seg(ds: Dataset) -> bool:
 
 
 def _any(ds: Dataset) -> bool:
-    return _is_sr(ds) or _is_seg(ds)
+    return _is_sr(ds) or _is_seg(ds) or ds.get("SOPClassUID") in COMPANIONS
 
 
 # reading a content tree

@@ -104,7 +104,7 @@ def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.Segmen
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=_algorithm(heading.algorithm),
+        algorithm_identification=algorithm_identification(heading.algorithm),
         tracking_uid=tracking_uid(heading.context.study_uid, segment.tracking_id),
         tracking_id=segment.tracking_id,
         display_color=hd.color.CIELabColor.from_rgb(*segment.colour),
@@ -119,7 +119,8 @@ def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.Segmen
     return item
 
 
-def _algorithm(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
+def algorithm_identification(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
+    """Who segmented (PS3.3 table 10-19)."""
     return hd.AlgorithmIdentificationSequence(
         name=short(algorithm.name),
         family=concept(AI_FAMILY),

@@ -42,6 +42,11 @@ _EQUIPMENT: Final = (
     "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName",
     "InstitutionName", "BodyPartExamined", "Laterality",
 )  # fmt: skip
+# What presentation states and derived pictures repeat of the image (PS3.3 C.11.1, C.11.2, C.8.12.14).
+_VALUES: Final = (
+    "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType", "WindowCenter", "WindowWidth",
+    "TotalPixelMatrixColumns", "TotalPixelMatrixRows", "PixelAspectRatio",
+)  # fmt: skip
 _OTHERS: Final = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRequestSequence")
 _PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns")
 
@@ -49,7 +54,7 @@ _PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient
 def readable(header: Dataset) -> Dataset:
     """A header reduced to what the writer uses and can read: an attribute with an impossible value counts as absent."""
     kept = Dataset()
-    for keyword in dict.fromkeys((*_GEOMETRY, *COPIED, *_EQUIPMENT, *_OTHERS)):
+    for keyword in dict.fromkeys((*_GEOMETRY, *COPIED, *_EQUIPMENT, *_OTHERS, *_VALUES)):
         if keyword not in header:
             continue
         try:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from domain.jobs import Outcome
-from sr_writer import picture
+from sr_writer import drawing, picture, telling
 from tests.ct_series import Series
 from tests.sr_writer import cases
 
@@ -36,7 +36,7 @@ def test_tinting_follows_the_mask_voxel_by_voxel() -> None:
     assert case.analysis.labels is not None
     key = case.analysis.key_images[0]
     index = case.analysis.labels.sop_instance_uids.index(key.sop_instance_uid)
-    tinted = picture._tinted(case.analysis, key)
+    tinted = drawing.tinted(case.analysis, key)
     coloured = (tinted != key.pixels[..., np.newaxis]).any(axis=2)
     np.testing.assert_array_equal(coloured, case.analysis.labels.mask(3)[index])
 
@@ -45,9 +45,9 @@ def test_the_text_changes_with_what_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     words: list[str] = []
     original = picture.ImageDraw.ImageDraw.text
 
-    def spy(self: object, where: object, text: str, *rest: object) -> None:
+    def spy(self: object, where: object, text: str, *rest: object, **more: object) -> None:
         words.append(text)
-        original(self, where, text, *rest)  # type: ignore[arg-type]
+        original(self, where, text, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(picture.ImageDraw.ImageDraw, "text", spy)
     drawn(cases.positive())
@@ -60,7 +60,7 @@ def test_the_text_changes_with_what_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_negative_answer_says_no_finding_over_the_plain_image() -> None:
     case = cases.negative()
-    entries = list(picture._legend(case.analysis, case.analysis.key_images[0]))
+    entries = list(telling.legend(case.analysis, case.analysis.key_images[0]))
     assert entries[0] == (None, "No finding")
     np.testing.assert_array_equal(drawn(case)[:768, :768, 0], drawn(case)[:768, :768, 2])
 

@@ -196,6 +196,6 @@ def test_the_rules_read_objects_of_others_without_failing() -> None:
 
 
 def test_an_own_object_that_breaks_a_rule_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "check", lambda ds, headers: [Broken("made-up", "is not so", "nowhere")])
+    monkeypatch.setattr(results, "check", lambda *_: [Broken("made-up", "is not so", "nowhere")])
     with pytest.raises(results.PermanentError, match="made-up"):
         documents(*CASE.arguments)

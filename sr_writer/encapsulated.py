@@ -1,0 +1,36 @@
+"""Encapsulated PDF (PS3.3 A.45.1), Modality DOC: the page for archives that take documents, beside the images of its study."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import EncapsulatedPDFStorage
+
+from domain.results import Analysis
+from sr_writer.capture import reference, sizes_of
+from sr_writer.codes import MEASUREMENT_REPORT, concept
+from sr_writer.heading import Heading
+from sr_writer.page import page
+
+ROLE: Final = "pdf"
+
+
+def document(analysis: Analysis, images: Mapping[str, Dataset], heading: Heading, words: str) -> list[tuple[str, Dataset]]:
+    """The one document. It burns nothing of the patient in: the header says whose it is."""
+    dataset = heading.begin(EncapsulatedPDFStorage, "DOC", ROLE)
+    dataset.SOPInstanceUID = heading.uid(ROLE)
+    dataset.ConversionType = "WSD"
+    dataset.BurnedInAnnotation = "NO"
+    dataset.AcquisitionDateTime = ""
+    dataset.DocumentTitle = heading.describe(words)
+    dataset.ConceptNameCodeSequence = [concept(MEASUREMENT_REPORT)]
+    dataset.VerificationFlag = "UNVERIFIED"
+    keys = {key.sop_instance_uid: key for key in analysis.key_images if key.sop_instance_uid in images}
+    if keys:
+        dataset.SourceInstanceSequence = [reference(images[uid]) for uid in keys]
+    data = page(analysis, heading.algorithm, sizes_of(images))
+    dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    dataset.EncapsulatedDocument = data + b"\x00" * (len(data) % 2)
+    dataset.EncapsulatedDocumentLength = len(data)
+    heading.finish(dataset, heading.describe(words))
+    return [(ROLE, dataset)]

@@ -1,0 +1,81 @@
+"""What pictures and pages say beside an image: the answer, what it is called, its numbers; no patient data."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from domain.jobs import Outcome
+from domain.results import Analysis, Finding, KeyImage, Measurement, Statement
+from sr_writer import drawing
+from sr_writer.drawing import Colour
+
+DISCLAIMER: Final = "AI result, research use, not for primary diagnosis"
+HEADINGS: Final = {
+    Outcome.POSITIVE: "Findings",
+    Outcome.NEGATIVE: "No finding",
+    Outcome.NOT_ANALYSED: "Not analysed",
+    Outcome.FAILED: "Failed",
+}
+MOST: Final = 40  # findings listed beside one picture; the report has them all
+_THOUSAND: Final = 1000
+_UNITS: Final = {"[hnsf'U]": "HU", "mm3": "mm³", "mm2": "mm²", "cm2": "cm²", "cm3": "cm³", "um2": "µm²", "um": "µm", "1": ""}
+
+Entry = tuple[Colour | None, str]
+
+
+def legend(analysis: Analysis, key: KeyImage | None, alone: bool = True) -> Iterator[Entry]:
+    """Lines beside a picture, with the colour of what they speak about. The first is the heading.
+
+    ``alone``: the picture is the only one, so that everything is said beside it; else only what is drawn on it.
+    """
+    yield None, HEADINGS[analysis.outcome]
+    yield None, analysis.summary
+    told = [(n, f) for n, f in enumerate(analysis.findings, 1) if alone or key is None or drawing.on(f, key)]
+    for number, finding in told[:MOST]:
+        head = f"{number}  " if len(analysis.findings) > 1 else ""
+        yield drawing.colour(analysis, finding), head + name(analysis, finding)
+        for measurement in (*finding.measurements, *finding.outline_measurements):
+            yield None, "   " + number_of(measurement)
+    if len(told) > MOST:
+        yield None, f"and {len(told) - MOST} more: see the report"
+    yield from _marks(analysis, key, alone)
+    yield from _statements(analysis.statements)
+    for text in (*analysis.notes, key.caption if key is not None else ""):
+        if text:
+            yield None, text
+
+
+def _marks(analysis: Analysis, key: KeyImage | None, alone: bool) -> Iterator[Entry]:
+    for marks in analysis.marks:
+        if alone or key is None or drawing.shows(key, marks.sop_instance_uid, marks.frame):
+            yield marks.colour, f"{marks.label}: {len(marks.points):,}"
+
+
+def _statements(statements: Sequence[Statement]) -> Iterator[Entry]:
+    for statement in statements:
+        yield None, statement.finding.meaning
+        for measurement in statement.measurements:
+            yield None, "   " + number_of(measurement)
+        for evaluation in statement.evaluations:
+            yield None, f"   {evaluation.name.meaning}: {evaluation.value.meaning}"
+
+
+def name(analysis: Analysis, finding: Finding) -> str:
+    """What people call a finding: its label, else its segment's, else the coded finding with its site."""
+    label = finding.label or next((s.label for s in analysis.segments if s.number == finding.segment), "")
+    sides = [] if label else [c.meaning for c in (finding.site, finding.laterality) if c is not None]
+    return label or ", ".join([finding.finding.meaning, *sides])
+
+
+def number_of(measurement: Measurement) -> str:
+    """Name, value and unit of a measurement."""
+    words = measurement.name.meaning
+    if measurement.derivation is not None:
+        words = f"{words} ({measurement.derivation.meaning})"
+    return f"{words}: {value_of(measurement)}"
+
+
+def value_of(measurement: Measurement) -> str:
+    """Value and unit as people write it; a unit in braces is an annotation and none (UCUM section 2.4)."""
+    digits = ",.0f" if abs(measurement.value) >= _THOUSAND else ".4g"
+    unit = _UNITS.get(measurement.unit.value, measurement.unit.value)
+    return f"{measurement.value:{digits}}" + (f" {unit}" if unit and not unit.startswith("{") else "")
