@@ -1,0 +1,113 @@
+"""Trains the outlining network: augmented phantoms, cross-entropy and Dice at two resolutions, moving average of the weights."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.thyroid_us_nodule import augment, pool
+from training.thyroid_us_nodule.network import Network
+
+BATCH = 16
+
+
+class Source:
+    """Pictures of the chunks found so far; new chunks are picked up, so training may begin while phantoms are still drawn."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder, self._rng = folder, np.random.default_rng(seed)
+        self._held: dict[str, pool.Chunk] = {}
+
+    def look(self) -> int:
+        """Loads what is new; returns the number of pictures."""
+        for path in pool.paths(self._folder):
+            if path.name not in self._held:
+                self._held[path.name] = pool.load(path)
+        return sum(len(c.pixels) for c in self._held.values())
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """``grey`` (N, 1, 256, 256) 0..1 and ``truth`` (N, 1, 256, 256) 0 or 1, augmented."""
+        names = sorted(self._held)
+        grey, labels = [], []
+        for _ in range(BATCH):
+            chunk = self._held[names[self._rng.integers(len(names))]]
+            k = int(self._rng.integers(len(chunk.pixels)))
+            if not chunk.labels[k].any() and self._rng.random() < 0.4:
+                k = int(self._rng.integers(len(chunk.pixels)))
+            grey.append(chunk.pixels[k])
+            labels.append(chunk.labels[k])
+        x = torch.from_numpy(np.stack(grey)).float().unsqueeze(1) / 255
+        x, y = augment.move(x, torch.from_numpy(np.stack(labels)).float().unsqueeze(1))
+        return augment.expose(x), (y > 0).float()
+
+
+def loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy and one minus the Dice of each picture (small nodules count as much as large ones)."""
+    share = logits.sigmoid()
+    both, total = (share * truth).sum((1, 2, 3)), (share + truth).sum((1, 2, 3))
+    return functional.binary_cross_entropy_with_logits(logits, truth) + (1 - (2 * both + 20) / (total + 20)).mean()
+
+
+def _rate(progress: float) -> float:
+    return 2.5e-3 * min(1.0, progress / 0.03) * (1 - 0.99 * min(1.0, progress)) ** 0.9
+
+
+class _Learner:
+    """Network, optimiser and moving average; one ``step`` per batch."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        network, self.steps = Network(), 0
+        if checkpoint.exists():
+            held = torch.load(checkpoint, weights_only=True)
+            network.load_state_dict(held["network"])
+            self.steps = int(held["steps"])
+        self.network = network.to(memory_format=torch.channels_last).train()
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=2e-2)
+
+    def step(self, grey: Tensor, truth: Tensor, rate: float) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fine, early = self.network.coarse(grey.to(memory_format=torch.channels_last))
+        half = functional.avg_pool2d(truth, 2)
+        total = loss(fine.float(), half) + 0.4 * loss(early.float(), functional.avg_pool2d(half, 2))
+        self.optimiser.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.steps += 1
+        return total.item()
+
+    def save(self, checkpoint: Path, seed: int) -> None:
+        part = checkpoint.with_suffix(".part")
+        torch.save({"network": self.average.module.state_dict(), "steps": self.steps, "seed": seed}, part)
+        part.rename(checkpoint)
+
+
+def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int = 1) -> None:
+    """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first; goes on from ``checkpoint``."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)  # the second core makes the batches
+    learner, source = _Learner(checkpoint), Source(folder, seed)
+    pictures, step, shown, mean = source.look(), 0, 0.0, 2.0
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(source.batch)
+        while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
+            grey, truth = coming.result()
+            pictures = source.look() if step % 50 == 49 else pictures
+            coming = ahead.submit(source.batch)
+            mean = 0.97 * mean + 0.03 * learner.step(grey, truth, _rate(progress))
+            step += 1
+            if progress - shown > 0.02:
+                shown = progress
+                learner.save(checkpoint, seed)
+                print(f"{progress:.0%} step {step} pictures {pictures} loss {mean:.3f}", flush=True)
+    learner.save(checkpoint, seed)
