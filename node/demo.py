@@ -28,7 +28,7 @@ from node.folder_pacs import FolderIntake
 from scp.receiver import Receiver
 from scp.settings import ReceiverSettings
 
-SAMPLE: Final = Path(__file__).resolve().parent / "sample" / "chest-ct.zip"
+SAMPLES: Final = Path(__file__).resolve().parent / "sample"  # one .zip for each model that ships, named by its id
 MARKER: Final = ".ancilla-demo"
 SECONDS: Final = 900.0  # for everything after the last image
 ENDED: Final = frozenset({JobState.DONE, JobState.DECLINED, JobState.FAILED, JobState.CANCELLED})
@@ -69,18 +69,17 @@ def prepare(out: Path) -> None:
     (out / MARKER).write_text("`ancilla demo` replaces this folder.\n")
 
 
-def images(study_dir: Path | None, folder: Path) -> list[StoredFile]:
-    """The images of one study: of ``study_dir``, else of the sample. Raises PermanentError."""
+def images(study_dir: Path | None, model_id: str, folder: Path) -> list[StoredFile]:
+    """The images of one study: of ``study_dir``, else of the sample of the model. Raises PermanentError."""
+    sample = SAMPLES / f"{model_id}.zip"
     if study_dir is None:
-        if not SAMPLE.is_file():
-            raise PermanentError(
-                f"the sample study {SAMPLE} is missing from this installation; name a folder: ancilla demo STUDY_DIR"
-            )
+        if not sample.is_file():
+            raise PermanentError(f"no sample study {sample} in this installation; name a folder: ancilla demo STUDY_DIR")
         folder.mkdir()
-        unzip(SAMPLE, folder)
+        unzip(sample, folder)
     studies = find([study_dir or folder]).by_study()
     if len(studies) != 1:
-        raise PermanentError(f"{study_dir or SAMPLE} holds {len(studies)} studies; the demonstration sends exactly one")
+        raise PermanentError(f"{study_dir or sample} holds {len(studies)} studies; the demonstration sends exactly one")
     return next(iter(studies.values()))
 
 
@@ -125,7 +124,7 @@ class Demo:
 
     def play(self, study_dir: Path | None) -> Story:
         """Send, wait, look at what arrived. Raises AncillaError when it cannot come to an end."""
-        files = images(study_dir, self._out / "study")
+        files = images(study_dir, Path(self._model).name.removesuffix(".zip"), self._out / "study")
         pacs = Receiver(ReceiverSettings("PACS", admit_unknown=True), self._pacs)
         port = pacs.start()
         try:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from node.demo import Story
 
 DEFAULT_MODEL = "chest-ct-opacity"
-SHOWN = ("sr", "seg", "overlay")  # what the sample must give
+SHOWN = ("sr", "overlay")  # what the sample must give
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
     words = "Start a node and a throw-away PACS on loopback, send a study over the network, show what comes back."
     demo = command(commands, "demo", words, _demo, config=False)
-    demo.add_argument("study", nargs="?", type=Path, metavar="STUDY_DIR", help="default: a synthetic chest CT")
+    demo.add_argument("study", nargs="?", type=Path, metavar="STUDY_DIR", help="default: the synthetic sample of the model")
     demo.add_argument("--model", default=DEFAULT_MODEL, metavar="ID", help=f"default: {DEFAULT_MODEL}")
     demo.add_argument("--out", type=Path, default=Path("ancilla-demo"), metavar="DIR", help="default: ./ancilla-demo")
 

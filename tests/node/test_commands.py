@@ -251,7 +251,7 @@ def test_the_demonstration_shows_the_main_job_and_may_be_repeated(
 def test_a_demonstration_without_its_sample_says_what_to_do(
     tmp_path: Path, package: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.demo.SAMPLE", tmp_path / "absent.zip")
+    monkeypatch.setattr("node.demo.SAMPLES", tmp_path / "absent")
     assert main(["demo", "--model", str(package), "--out", str(tmp_path / "demo")]) == 1
     assert "name a folder: ancilla demo STUDY_DIR" in capsys.readouterr().err
 
@@ -259,10 +259,10 @@ def test_a_demonstration_without_its_sample_says_what_to_do(
 def test_the_demonstration_takes_its_sample_from_an_archive(
     tmp_path: Path, package: Path, study_dir: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with zipfile.ZipFile(tmp_path / "sample.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / f"{package.name.removesuffix('.zip')}.zip", "w") as archive:
         for file in study_dir.iterdir():
             archive.write(file, f"any/{file.name}")
-    monkeypatch.setattr("node.demo.SAMPLE", tmp_path / "sample.zip")
+    monkeypatch.setattr("node.demo.SAMPLES", tmp_path)
     code = main(["demo", "--model", str(package), "--out", str(tmp_path / "demo")])
     assert {"sr.dcm", "seg.dcm"} <= {path.name for path in (tmp_path / "demo").iterdir()}
     pictured = (tmp_path / "demo" / "overlay.png").is_file()

@@ -17,7 +17,7 @@ from tests.peers import program
 from training.chest_ct_opacity.where import PACKAGE
 from training.sample_study import make
 
-SAMPLE = Path(__file__).resolve().parents[2] / "node" / "sample" / "chest-ct.zip"
+SAMPLE = Path(__file__).resolve().parents[2] / "node" / "sample" / "chest-ct-opacity.zip"
 
 
 @pytest.fixture(scope="module")

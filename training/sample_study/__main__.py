@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.sample_study import make
 
-TARGET = Path(__file__).resolve().parents[2] / "node" / "sample" / "chest-ct.zip"
+TARGET = Path(__file__).resolve().parents[2] / "node" / "sample" / "chest-ct-opacity.zip"
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET

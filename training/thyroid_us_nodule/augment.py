@@ -15,8 +15,8 @@ def _some(n: int, share: float) -> Tensor:
     return (torch.rand(n) < share).reshape(n, 1, 1, 1)
 
 
-def move(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Turned, scaled, stretched, shifted and mirrored; ``grey`` (N, 1, H, W) 0..1, ``labels`` (N, 1, H, W) 0..255."""
+def move(grey: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Turned, scaled, stretched, shifted, mirrored, resampled to ``side``; ``grey`` (N, 1, H, W) 0..1, ``labels`` alike 0..255."""
     n = len(grey)
     angle = torch.empty(n).normal_(0, 0.1)
     scale = torch.exp(torch.empty(n).uniform_(math.log(0.6), math.log(1.25)))
@@ -26,7 +26,7 @@ def move(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     matrix[:, 1, 0], matrix[:, 1, 1] = torch.sin(angle) * scale * aspect, torch.cos(angle) * scale
     matrix[:, 0] *= torch.where(torch.rand(n) < 0.5, -1.0, 1.0)[:, None]
     matrix[:, :, 2] = torch.empty(n, 2).uniform_(-0.2, 0.2)
-    grid = functional.affine_grid(matrix, [n, 1, *grey.shape[2:]], align_corners=False)
+    grid = functional.affine_grid(matrix, [n, 1, side, side], align_corners=False)
     moved = functional.grid_sample(grey, grid, mode="bilinear", align_corners=False)
     return moved, functional.grid_sample(labels, grid, mode="nearest", align_corners=False)
 

@@ -13,6 +13,7 @@ from training.thyroid_us_nodule import augment, pool
 from training.thyroid_us_nodule.network import Network
 
 BATCH = 16
+SIDE = 192  # the network is trained and shipped at this size
 
 
 class Source:
@@ -30,7 +31,7 @@ class Source:
         return sum(len(c.pixels) for c in self._held.values())
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """``grey`` (N, 1, 256, 256) 0..1 and ``truth`` (N, 1, 256, 256) 0 or 1, augmented."""
+        """``grey`` (N, 1, SIDE, SIDE) 0..1 and ``truth`` alike, 0 or 1, augmented."""
         names = sorted(self._held)
         grey, labels = [], []
         for _ in range(BATCH):
@@ -41,7 +42,7 @@ class Source:
             grey.append(chunk.pixels[k])
             labels.append(chunk.labels[k])
         x = torch.from_numpy(np.stack(grey)).float().unsqueeze(1) / 255
-        x, y = augment.move(x, torch.from_numpy(np.stack(labels)).float().unsqueeze(1))
+        x, y = augment.move(x, torch.from_numpy(np.stack(labels)).float().unsqueeze(1), SIDE)
         return augment.expose(x), (y > 0).float()
 
 

@@ -21,7 +21,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     lobe: tuple[float, float]  # centre: sideways, deep; mm
     half: tuple[float, float]
     strap: float  # depth where the muscles end
@@ -30,12 +30,22 @@ class _Plan:
     sideways: float
 
 
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A scene before it is painted: samples, lengthwise or across, view, nodules."""
+
+    shape: tuple[int, int]
+    long: bool
+    plan: Plan
+    nodules: list[Nodule]
+
+
 def _sizes(rng: np.random.Generator) -> list[float]:
     count = int(rng.choice([0, 1, 2, 3], p=[0.1, 0.72, 0.13, 0.05]))
     return sorted((float(np.clip(rng.lognormal(1.75, 0.55), 1.6, 21)) for _ in range(count)), reverse=True)
 
 
-def _plan(sizes: list[float], shape: tuple[int, int], long: bool, rng: np.random.Generator) -> _Plan:
+def _plan(sizes: list[float], shape: tuple[int, int], long: bool, rng: np.random.Generator) -> Plan:
     largest = sizes[0] if sizes else rng.uniform(3, 9)
     strap = rng.uniform(4, 15)
     half = (rng.uniform(15, 30), rng.uniform(5, 11)) if long else (rng.uniform(6.5, 13), rng.uniform(6, 12))
@@ -52,10 +62,10 @@ def _plan(sizes: list[float], shape: tuple[int, int], long: bool, rng: np.random
     top = 0.0
     if high < reach * 1.02 or rng.random() < 0.2:  # a crop that leaves out the skin
         top = float(np.clip(centre[1] - high * rng.uniform(0.35, 0.65), 0, None))
-    return _Plan(centre, half, strap, view, top, 0.0)
+    return Plan(centre, half, strap, view, top, 0.0)
 
 
-def _around(tissue: Tissue, plan: _Plan, side: float, rng: np.random.Generator) -> None:
+def _around(tissue: Tissue, plan: Plan, side: float, rng: np.random.Generator) -> None:
     """What lies beside a lobe cut across: windpipe and gullet towards the middle, great vessels outside."""
     (cx, cy), (a, b) = plan.lobe, plan.half
     radius = rng.uniform(6.5, 10.5)
@@ -79,7 +89,7 @@ def _around(tissue: Tissue, plan: _Plan, side: float, rng: np.random.Generator) 
         tissues.vessel(tissue, d, rng.uniform(0.2, 0.5), rng)
 
 
-def _beneath(tissue: Tissue, plan: _Plan, long: bool, rng: np.random.Generator) -> None:
+def _beneath(tissue: Tissue, plan: Plan, long: bool, rng: np.random.Generator) -> None:
     (_, cy), (_, b) = plan.lobe, plan.half
     if rng.random() < 0.75:
         tissues.spine(tissue, cy + b * rng.uniform(0.75, 1.15) + rng.uniform(0, 4), rng)
@@ -100,7 +110,7 @@ def _small_vessels(tissue: Tissue, rng: np.random.Generator) -> None:
         tissue.lay(soft(d, 0.4), rng.uniform(-26, -8))
 
 
-def _places(sizes: list[float], plan: _Plan, rng: np.random.Generator) -> list[Nodule]:
+def _places(sizes: list[float], plan: Plan, rng: np.random.Generator) -> list[Nodule]:
     made: list[Nodule] = []
     for size in sizes:
         for _ in range(12):
@@ -118,35 +128,40 @@ def _places(sizes: list[float], plan: _Plan, rng: np.random.Generator) -> list[N
     return made
 
 
-def _view(plan: _Plan, made: list[Nodule], shape: tuple[int, int], rng: np.random.Generator) -> _Plan:
+def _view(plan: Plan, made: list[Nodule], shape: tuple[int, int], rng: np.random.Generator) -> Plan:
     """Moves the field of view so that the first nodule lies within it, seldom cut off."""
     if not made:
-        return _Plan(plan.lobe, plan.half, plan.strap, plan.view, plan.top, rng.uniform(-0.3, 0.3) * plan.view)
+        return Plan(plan.lobe, plan.half, plan.strap, plan.view, plan.top, rng.uniform(-0.3, 0.3) * plan.view)
     first = made[0]
     high = plan.view * shape[0] / shape[1]
     slack = max(0.0, plan.view / 2 - max(first.half) * rng.uniform(0.9, 1.15))
     aside = first.centre[0] + slack * float(np.clip(rng.normal(0, 0.45), -1, 1))
     low, up = first.centre[1] + first.half[1] * 1.1 - high, max(0.0, first.centre[1] - first.half[1] * 1.1)
     top = float(np.clip(plan.top, min(max(low, 0.0), up), up))
-    return _Plan(plan.lobe, plan.half, plan.strap, plan.view, top, aside)
+    return Plan(plan.lobe, plan.half, plan.strap, plan.view, top, aside)
 
 
-def compose(shape: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """A scene on ``shape`` samples."""
+def arrange(shape: tuple[int, int], rng: np.random.Generator) -> Arrangement:
+    """Where everything goes, on ``shape`` samples."""
     long = bool(rng.random() < 0.45)
     sizes = _sizes(rng)
     plan = _plan(sizes, shape, long, rng)
     made = _places(sizes, plan, rng)
-    plan = _view(plan, made, shape, rng)
+    return Arrangement(shape, long, _view(plan, made, shape, rng), made)
+
+
+def depict(planned: Arrangement, rng: np.random.Generator) -> Scene:
+    """Paints an arrangement; nodules come last, so equal ``rng`` gives equal surroundings whatever the nodules are."""
+    plan, shape = planned.plan, planned.shape
     step = plan.view / shape[1]
     grid = make_grid(shape, step, plan.top, rng.uniform(0.1, 0.7), rng)
     grid = Grid(grid.x + np.float32(plan.sideways), grid.y, step)
     tissue = tissues.ground(grid, rng)
     tissues.fascia(tissue, rng)
-    _beneath(tissue, plan, long, rng)
+    _beneath(tissue, plan, planned.long, rng)
     skin = rng.uniform(0.8, 2.2)
     tissues.layers(tissue, (skin, skin + (plan.strap - skin) * rng.uniform(0.2, 0.7), plan.strap), rng)
-    if not long:
+    if not planned.long:
         _around(tissue, plan, 1.0 if rng.random() < 0.5 else -1.0, rng)
     power = rng.uniform(1.8, 2.8)
     wobble = 0.06 * min(plan.half) * noise(shape, 6 / step, rng)
@@ -154,7 +169,12 @@ def compose(shape: tuple[int, int], rng: np.random.Generator) -> Scene:
     disease = float(rng.uniform(0.3, 1)) if rng.random() < 0.25 else 0.0
     tissues.gland(tissue, lobe.astype(np.float32), disease, rng)
     _small_vessels(tissue, rng)
-    return Scene(tissue, made, _paint(tissue, made, rng))
+    return Scene(tissue, planned.nodules, _paint(tissue, planned.nodules, rng))
+
+
+def compose(shape: tuple[int, int], rng: np.random.Generator) -> Scene:
+    """A scene on ``shape`` samples."""
+    return depict(arrange(shape, rng), rng)
 
 
 def _paint(tissue: Tissue, made: list[Nodule], rng: np.random.Generator) -> np.ndarray:
