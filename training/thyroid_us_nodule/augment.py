@@ -16,7 +16,7 @@ def _some(n: int, share: float) -> Tensor:
 
 
 def move(grey: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Turned, scaled, stretched, shifted, mirrored, resampled to ``side``; ``grey`` (N, 1, H, W) 0..1, ``labels`` alike 0..255."""
+    """Turned, scaled, shifted, mirrored, resampled to ``side``; ``grey`` (N, 1, H, W) 0..1, ``labels`` alike 0..255."""
     n = len(grey)
     angle = torch.empty(n).normal_(0, 0.1)
     scale = torch.exp(torch.empty(n).uniform_(math.log(0.6), math.log(1.25)))

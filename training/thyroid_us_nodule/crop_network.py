@@ -51,7 +51,9 @@ class CropNetwork(nn.Module):
 def points(shares: dict[str, Tensor]) -> Tensor:
     """Expected ACR TI-RADS points (N, 1); the spongiform and the cystic get those of their composition alone."""
     plain = shares["composition"][:, :2].sum(1, keepdim=True)
-    rest = sum((shares[name] * shares[name].new_tensor(POINTS[name])).sum(1, keepdim=True) for name in POINTS if name != "composition")
+    rest = sum(
+        (shares[name] * shares[name].new_tensor(POINTS[name])).sum(1, keepdim=True) for name in POINTS if name != "composition"
+    )
     made = (shares["composition"] * shares["composition"].new_tensor(POINTS["composition"])).sum(1, keepdim=True)
     return made + (1 - plain) * rest
 

@@ -22,7 +22,9 @@ class Source:
     def __init__(self, folder: Path, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._held = [pool.load(path) for path in pool.paths(folder)]
-        self._index = [(c, *one) for c, held in enumerate(self._held) for one in crops.of_chunk(held.pixels, held.labels, held.features)]
+        self._index = [
+            (c, *one) for c, held in enumerate(self._held) for one in crops.of_chunk(held.pixels, held.labels, held.features)
+        ]
 
     def __len__(self) -> int:
         return len(self._index)

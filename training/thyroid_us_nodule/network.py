@@ -1,4 +1,4 @@
-"""The network that outlines nodules: a picture in, the chance of "nodule" at each pixel out; grey, contrast and sigmoid inside."""
+"""The network that outlines nodules: a picture in, the chance of "nodule" at each pixel out; grey and sigmoid inside."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ def twice(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
 
 
 def shown(grey: Tensor) -> Tensor:
-    """Two channels from ``grey`` (N, 1, H, W) in 0..1: as it is, and freed of brightness and contrast (black surround ignored)."""
+    """Two channels from ``grey`` (N, 1, H, W) in 0..1: as it is, and freed of brightness and contrast (black left out)."""
     seen = (grey > 0.03).float()
     count = seen.sum((2, 3), keepdim=True) + 64.0
     mean = (grey * seen).sum((2, 3), keepdim=True) / count

@@ -1,4 +1,4 @@
-"""Nodules with the features of ACR TI-RADS (Tessler 2017, J Am Coll Radiol 14:587), painted with the truth that belongs to them."""
+"""Nodules with the features of ACR TI-RADS (Tessler 2017, J Am Coll Radiol 14:587), painted with their truth."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,12 @@ def draw(centre: tuple[float, float], size: float, rng: np.random.Generator) -> 
     ratio = rng.uniform(1.02, 1.5) if tall else rng.uniform(0.48, 0.98)
     turn = float(rng.normal(0, 0.25))
     cyst = composition == 0
-    chances = (0.35 if cyst or composition < 3 else 0.04, 0.0 if cyst else 0.05 + 0.13 * bad, 0.05, 0.0 if cyst else 0.03 + 0.5 * bad)
+    chances = (
+        0.35 if cyst or composition < 3 else 0.04,
+        0.0 if cyst else 0.05 + 0.13 * bad,
+        0.05,
+        0.0 if cyst else 0.03 + 0.5 * bad,
+    )
     foci = tuple(bool(rng.random() < c) for c in chances)
     halo = not cyst and margin == 0 and rng.random() < 0.5
     scale = size / np.sqrt(ratio)
@@ -96,7 +101,9 @@ def _cysts(grid: Grid, nodule: Nodule, distance: Map, rng: np.random.Generator) 
     if nodule.composition == 1:
         return soft(noise(grid.shape, max(2.2, size * rng.uniform(0.12, 0.22)), rng) - rng.uniform(-0.3, 0.2), 0.5)
     if rng.random() < 0.5:  # one cavity with a mural part
-        part = distance / max(min(nodule.half), 1e-3) - rng.uniform(0.08, 0.4) + 0.25 * noise(grid.shape, max(2.0, 0.5 * size), rng)
+        part = (
+            distance / max(min(nodule.half), 1e-3) - rng.uniform(0.08, 0.4) + 0.25 * noise(grid.shape, max(2.0, 0.5 * size), rng)
+        )
         return soft(part, 0.08)
     return soft(noise(grid.shape, max(2.0, size * rng.uniform(0.35, 0.7)), rng) - rng.uniform(-0.6, 0.7), 0.3)
 

@@ -13,7 +13,7 @@ SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """``pixels`` and ``labels`` uint8 (SIZE, SIZE); label k belongs to ``nodules[k - 1]``; ``step`` mm (of the sound, before any frame)."""
+    """``pixels`` and ``labels`` uint8 (SIZE, SIZE); label k belongs to ``nodules[k - 1]``; ``step`` mm, before any frame."""
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]

@@ -22,6 +22,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """Sizes and places in mm, before the fields of view are cut."""
+
     lobe: tuple[float, float]  # centre: sideways, deep; mm
     half: tuple[float, float]
     strap: float  # depth where the muscles end

@@ -1,4 +1,4 @@
-"""What the machine and the user put around and over the echoes: sector, frame, text, calipers, rulers, and photographs of a screen."""
+"""What the machine and the user put around and over the echoes: sector, frame, text, calipers; photographs of a screen."""
 
 import io
 from functools import cache
@@ -10,8 +10,9 @@ from scipy import ndimage
 from training.thyroid_us_nodule.field import Map, noise
 
 WORDS = (
-    "THYROID", "RT LOBE", "LT LOBE", "TRANS", "LONG", "SAG", "ISTHMUS", "MI 1.1", "TIs 0.2", "12.0 MHz", "Gn 62", "DR 65", "4.0cm", "FR 31Hz",
-    "D1 1.42 cm", "D2 0.93 cm", "+ 12.4mm", "x 8.1mm", "L12-5", "SmPrt", "Thy", "P 90%", "2D", "Map E", "Dist A", "Hosp", "10:42:17", "B/W",
+    "THYROID", "RT LOBE", "LT LOBE", "TRANS", "LONG", "SAG", "ISTHMUS", "MI 1.1", "TIs 0.2", "12.0 MHz", "Gn 62", "DR 65",
+    "4.0cm", "FR 31Hz", "D1 1.42 cm", "D2 0.93 cm", "+ 12.4mm", "x 8.1mm", "L12-5", "SmPrt", "Thy", "P 90%", "2D", "Map E",
+    "Dist A", "Hosp", "10:42:17", "B/W",
 )  # fmt: skip
 Box = tuple[int, int, int, int]
 
@@ -122,20 +123,15 @@ def _decoy(shape: tuple[int, int], box: Box, rng: np.random.Generator) -> np.nda
     return np.asarray(((y - cy) / rng.uniform(8, 40)) ** 2 + ((x - cx) / rng.uniform(8, 60)) ** 2 < 1)
 
 
-def annotate(grey: Map, labels: np.ndarray, box: Box, rng: np.random.Generator) -> Map:
-    """Writing, rulers, grey bar, calipers, body mark, Doppler box; each sometimes."""
-    if rng.random() < 0.35:
-        return grey
-    plate = Image.fromarray(np.zeros(grey.shape, np.uint8))
-    draw = ImageDraw.Draw(plate)
+def _drawn(draw: ImageDraw.ImageDraw, labels: np.ndarray, box: Box, rng: np.random.Generator) -> None:
     if rng.random() < 0.6:
-        _writing(draw, box, len(grey), rng)
+        _writing(draw, box, len(labels), rng)
     if rng.random() < 0.35:
         _ruler(draw, box, rng)
     if labels.any() and rng.random() < 0.4:
         _calipers(draw, labels == rng.choice(np.unique(labels[labels > 0])), rng)
     elif rng.random() < 0.12:
-        _calipers(draw, _decoy(grey.shape, box, rng), rng)
+        _calipers(draw, _decoy(labels.shape, box, rng), rng)
     if rng.random() < 0.1:
         x, y = rng.uniform(box[1], box[3] - 30), rng.uniform(box[0], box[2] - 30)
         draw.rectangle((x, y, x + rng.uniform(40, 150), y + rng.uniform(40, 150)), outline=int(rng.uniform(120, 255)))
@@ -143,6 +139,15 @@ def annotate(grey: Map, labels: np.ndarray, box: Box, rng: np.random.Generator) 
         x, y = rng.uniform(box[1], box[3] - 24), rng.uniform(box[2] - 40, box[2] - 20)
         draw.ellipse((x, y, x + 22, y + 16), outline=200, fill=40)
         draw.line((x + 8, y + 8, x + 16, y + 4), fill=255, width=2)
+
+
+def annotate(grey: Map, labels: np.ndarray, box: Box, rng: np.random.Generator) -> Map:
+    """Writing, rulers, grey bar, calipers, body mark, Doppler box; each sometimes."""
+    if rng.random() < 0.35:
+        return grey
+    plate = Image.fromarray(np.zeros(grey.shape, np.uint8))
+    draw = ImageDraw.Draw(plate)
+    _drawn(draw, labels, box, rng)
     over = np.asarray(plate, np.float32) / 255
     out = np.maximum(grey * (over == 0), over)
     if rng.random() < 0.3:
@@ -180,7 +185,9 @@ def photograph(grey: Map, labels: np.ndarray, rng: np.random.Generator) -> tuple
     for _ in range(int(rng.integers(0, 3))):
         f = rng.uniform(20, 120, 2)
         out = out * (1 + rng.uniform(0.01, 0.09) * np.sin(2 * np.pi * (f[0] * x + f[1] * y)))
-    glare = np.exp(-(((x - rng.uniform(0, 1)) / rng.uniform(0.1, 0.5)) ** 2 + ((y - rng.uniform(0, 1)) / rng.uniform(0.1, 0.5)) ** 2))
+    glare = np.exp(
+        -(((x - rng.uniform(0, 1)) / rng.uniform(0.1, 0.5)) ** 2 + ((y - rng.uniform(0, 1)) / rng.uniform(0.1, 0.5)) ** 2)
+    )
     out = out * rng.uniform(0.6, 1) + rng.uniform(0, 0.12) + glare * rng.uniform(0, 0.3)
     out = ndimage.gaussian_filter(out, rng.uniform(0, 0.9)) + rng.normal(0, rng.uniform(0, 0.03), out.shape)
     return np.clip(out, 0, 1).astype(np.float32), np.asarray(marks)

@@ -134,4 +134,6 @@ def ground(grid: Grid, rng: np.random.Generator) -> Tissue:
     """Tissue without a name, everywhere."""
     level = rng.uniform(-12, 2) + rng.uniform(1, 5) * noise(grid.shape, rng.uniform(2, 6) / grid.step, rng, rng.uniform(1, 3))
     streaks = np.maximum(noise(grid.shape, max(1.5, 0.9 / grid.step), rng, rng.uniform(3, 9)) - 0.9, 0) * rng.uniform(2, 8)
-    return Tissue(grid, (level + streaks).astype(np.float32), np.zeros(grid.shape, np.float32), np.full(grid.shape, -99, np.float32))
+    return Tissue(
+        grid, (level + streaks).astype(np.float32), np.zeros(grid.shape, np.float32), np.full(grid.shape, -99, np.float32)
+    )
