@@ -131,6 +131,15 @@ admissions = Table(  # whom `ancilla admit` has let in, beside [[peer]] of the c
     Column("at", BigInteger, nullable=False),
 )
 
+patients = Table(  # who is the same patient as whom; the mark is a keyed digest and says nothing else
+    "patients",
+    metadata,
+    Column("study_uid", String, primary_key=True),
+    Column("mark", String, nullable=False),
+    Column("study_date", String, nullable=False),
+    Index("patients_mark", "mark", "study_date"),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -11,6 +11,7 @@ from db.database import Database
 from db.evidence import Testimony
 from db.habits import Habits
 from db.jobs import Jobs, requeue
+from db.patients import Patients
 from db.receiving import Receiving, close_association
 from db.schema import associations, jobs, studies
 from db.studies import Studies
@@ -26,7 +27,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Admissions, Testimony, Habits, Studies, Jobs, Record):
+class Store(Receiving, Admissions, Testimony, Habits, Patients, Studies, Jobs, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

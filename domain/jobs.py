@@ -114,6 +114,8 @@ class Order:
     precision: str = "auto"
     threads: int = 0
     missing: tuple[str, ...] = ()  # sentences that go into the report as limits of the analysis
+    prior_study: str = ""  # Study Instance UID of the patient's earlier study that the same model answered
+    prior: tuple[Artifact, ...] = ()  # its results
     language: str = "en"  # of the sentences in the reports
     cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
 

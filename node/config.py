@@ -80,6 +80,7 @@ class StudySettings:
     quiet_floor_seconds: float
     watch_gaps: bool
     max_wait_seconds: float
+    compare: bool = True
 
 
 @dataclass(frozen=True, slots=True)

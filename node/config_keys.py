@@ -165,6 +165,7 @@ KEYS: Final = (
     Key("study", "learn_quiet", bool, True, "true: wait as long as the device's own pauses ask for, up to quiet_seconds"),
     Key("study", "quiet_floor_seconds", float, 5.0, "never learn a shorter quiet time", between(0, 86400)),
     Key("study", "watch_gaps", bool, True, "true: wait for slices that a regular stack lacks"),
+    Key("study", "compare", bool, True, "true: say how findings changed since the patient's earlier result of the same model"),
     Key("study", "max_wait_seconds", float, 1800.0, "complete after this time whatever is missing", between(1, 604800)),
     Key("model", "package", str, REQUIRED, "folder or .zip of a model package, or the id of a shipped one", _is_filled),
     Key("model", "send_to", list, REQUIRED, 'names of destinations, or "sender"', _is_filled),

@@ -11,9 +11,10 @@ from db.store import Store
 from domain.early import EarlyOrder
 from domain.errors import PermanentError
 from domain.instances import Instance
-from domain.jobs import Job, NewJob, Order, Verdict
+from domain.jobs import Artifact, Job, NewJob, Order, Verdict
 from node.config import Settings
 from node.loaded import Model
+from node.patient import identity
 
 SPOOL = "spool"  # below data_dir
 RESULTS = "results"
@@ -32,6 +33,8 @@ class Orders:
         if model is None:
             raise PermanentError(f"the model {job.model_id} is not configured any more")
         settings, data_dir = self.settings, self.settings.node.data_dir
+        instances = tuple(self._store.instances(job.study_uid, job.revision, job.series_uids))
+        prior_study, prior = self._earlier(job, instances)
         return Order(
             job_id=job.job_id,
             token=job.token,
@@ -40,7 +43,7 @@ class Orders:
             package=str(model.settings.package),
             package_digest=job.package_digest,
             input_digest=job.input_digest,
-            instances=tuple(self._store.instances(job.study_uid, job.revision, job.series_uids)),
+            instances=instances,
             spool_dir=str(data_dir / SPOOL),
             out_dir=str(data_dir / RESULTS / out_name(job, verdict is not None)),
             data_dir=str(data_dir),
@@ -55,6 +58,8 @@ class Orders:
             precision=settings.compute.precision,
             threads=settings.compute.threads,
             missing=job.missing,
+            prior_study=prior_study,
+            prior=tuple(prior),
             language=settings.node.language,
             cache_dir=str(self._cache(job.study_uid, job.package_digest)) if settings.compute.optimistic else "",
         )
@@ -79,6 +84,16 @@ class Orders:
             cache_bytes=compute.cache_bytes,
             instances=tuple(instance for instance in instances if instance.header.series_uid in job.series_uids),
         )
+
+    def _earlier(self, job: Job, instances: Sequence[Instance]) -> tuple[str, list[Artifact]]:
+        """The patient's earlier result of this model, if comparing is wanted and the patient has an identifier."""
+        if not self.settings.study.compare or not instances:
+            return "", []
+        known = identity(self.settings.node.data_dir / SPOOL, instances[0], self._installation)
+        if known is None:
+            return "", []
+        self._store.recognise(job.study_uid, known.mark, known.study_date)
+        return self._store.earlier(job.study_uid, job.model_id)
 
     def _cache(self, study_uid: str, package_digest: str) -> Path:
         """One folder per study and package: names from the network never become path components."""

@@ -58,7 +58,16 @@ def shelve(order: Order, sheet: Sheet) -> Answer:
 
 def _key(order: Order) -> list[Any]:
     """What makes two orders the same work."""
-    return [order.study_uid, order.revision, order.input_digest, order.package_digest, list(order.outputs), order.slot]
+    return [
+        order.study_uid,
+        order.revision,
+        order.input_digest,
+        order.package_digest,
+        list(order.outputs),
+        order.slot,
+        order.language,
+        [a.digest for a in order.prior],
+    ]
 
 
 def _put(stream: IO[bytes], data: bytes) -> None:

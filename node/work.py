@@ -16,6 +16,7 @@ from inference.analyse import Analyser
 from inference.kept import Kept
 from inference.package import Package, load
 from inference.source import Source
+from node.comparing import Compared, compared
 from node.opened import taken
 from node.shelf import Sheet, shelve, stored
 from sr_writer.context import Context, Reference
@@ -64,7 +65,9 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
         analysis, algorithm, headers = _analyse(order, sources, clock)
     partial = analysis.partial or (bool(order.missing) and analysis.outcome in (Outcome.POSITIVE, Outcome.NEGATIVE))
     analysis = replace(analysis, notes=(*order.missing, *analysis.notes), partial=partial)
-    answer = shelve(order, Sheet(analysis, algorithm, _documents(order, analysis, algorithm, headers), overlay(analysis)))
+    seen = compared(order, analysis, algorithm.package_id, headers)
+    analysis = seen.comparison.analysis
+    answer = shelve(order, Sheet(analysis, algorithm, _documents(order, seen, algorithm, headers), overlay(analysis)))
     clock.lap("write")
     return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
 
@@ -123,17 +126,20 @@ def _headers(analysis: Analysis, sources: Sequence[Source]) -> list[Dataset]:
     return [source.header for source in chosen or readable]
 
 
-def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: Sequence[Dataset]) -> tuple[Document, ...]:
+def _documents(order: Order, seen: Compared, algorithm: Algorithm, headers: Sequence[Dataset]) -> tuple[Document, ...]:
     context = Context(
         study_uid=order.study_uid,
         revision=order.revision,
-        input_digest=_identity(order),
+        input_digest=_identity(order, seen.reports),
         package_digest=order.package_digest,
         started_at=order.started_at,
         institution=order.institution,
         device_uid=order.device_uid,
         outputs=order.outputs,
         slot=order.slot,
+        tracking=seen.comparison.tracking,
+        time_points={name: (point.date, point.order) for name, point in seen.comparison.points.items()},
+        compared=seen.reports,
         language=order.language,
         predecessors=tuple(
             Reference(artifact.sop_class_uid, artifact.sop_instance_uid, artifact.series_uid)
@@ -141,12 +147,15 @@ def _documents(order: Order, analysis: Analysis, algorithm: Algorithm, headers: 
             if artifact.role.startswith("sr")
         ),
     )
-    return documents(analysis, algorithm, headers, context)
+    return documents(seen.comparison.analysis, algorithm, headers, context)
 
 
-def _identity(order: Order) -> str:
+def _identity(order: Order, compared_with: Sequence[tuple[str, Reference]]) -> str:
     """What the UIDs of the results derive from. A report of failure is another object than the result that a later retry may
-    bring for the same images, so it must not have its UID."""
+    bring for the same images, so it must not have its UID; nor must one that tells changes have that of one that does not."""
     if order.verdict is None:
-        return order.input_digest
+        if not compared_with:
+            return order.input_digest
+        reports = "/".join(reference.sop_instance_uid for _, reference in compared_with)
+        return hashlib.sha256(f"{order.input_digest}/compared/{reports}".encode()).hexdigest()
     return hashlib.sha256(f"{order.input_digest}/failed/{order.verdict.reason}".encode()).hexdigest()

@@ -1,6 +1,7 @@
 """What a result must say about its circumstances and neither the analysis nor the images know: plain values from the caller."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -31,4 +32,7 @@ class Context:
     outputs: tuple[str, ...] = ("sr", "seg")
     slot: int = 0
     predecessors: tuple[Reference, ...] = ()
+    tracking: Mapping[str, str] = field(default_factory=dict, hash=False)  # tracking UIDs to be kept, by tracking identifier
+    time_points: Mapping[str, tuple[str, int]] = field(default_factory=dict, hash=False)  # date and order, the same way
+    compared: tuple[tuple[str, Reference], ...] = ()  # Study Instance UID and report of other studies, compared with
     language: str = "en"  # of sentences; one of sr_writer.words.LANGUAGES

@@ -21,6 +21,7 @@ from highdicom.sr import (
     ScoordContentItem,
     SourceImageForRegion,
     SourceSeriesForSegmentation,
+    TimePointContext,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
@@ -31,7 +32,6 @@ from domain.errors import PermanentError
 from domain.results import Code, Evaluation, Finding, Measurement, Outline, Statement
 from sr_writer.codes import AI_FAMILY, IMAGE_REGION, WHOLE_FINDING, WHOLE_STUDY, concept
 from sr_writer.heading import Heading
-from sr_writer.identity import tracking_uid
 from sr_writer.segmentation import parameters
 
 Group = (
@@ -106,9 +106,7 @@ def _said(said: Finding | Statement, heading: Heading) -> dict[str, Any]:
     site = said.site if isinstance(said, Finding) else None
     laterality = said.laterality if isinstance(said, Finding) else None
     return {
-        "tracking_identifier": TrackingIdentifier(
-            uid=tracking_uid(heading.context.study_uid, said.tracking_id), identifier=said.tracking_id
-        ),
+        "tracking_identifier": TrackingIdentifier(uid=heading.tracking_uid(said.tracking_id), identifier=said.tracking_id),
         "finding_type": concept(said.finding),
         "finding_sites": None if site is None else [FindingSite(concept(site), _maybe(laterality))],
         "algorithm_id": hd.sr.AlgorithmIdentification(
@@ -117,8 +115,17 @@ def _said(said: Finding | Statement, heading: Heading) -> dict[str, Any]:
             parameters=parameters(heading.algorithm),
             family=concept(AI_FAMILY),
         ),
+        "time_point_context": _time_point(heading.context.time_points.get(said.tracking_id)),
         "qualitative_evaluations": [_evaluated(e) for e in said.evaluations],
     }
+
+
+def _time_point(point: tuple[str, int] | None) -> TimePointContext | None:
+    """TID 1502, for what was compared with an earlier result."""
+    if point is None:
+        return None
+    date, order = point
+    return TimePointContext(time_point=date, time_point_order=order, subject_time_point_identifier=f"{order}")
 
 
 def _evaluated(evaluation: Evaluation) -> QualitativeEvaluation:

@@ -12,7 +12,7 @@ from domain.results import Algorithm
 from sr_writer import codes
 from sr_writer.charset import adopt, declared
 from sr_writer.context import Context
-from sr_writer.identity import uid
+from sr_writer.identity import tracking_uid, uid
 from sr_writer.source import COPIED
 
 # PS3.7 D.3.3.2: one UID for this writer, whatever it writes.
@@ -46,6 +46,10 @@ class Heading:
         kind, _, suffix = role.rpartition("-")
         kind, nth = (kind, int(suffix)) if suffix.isdecimal() else (role, 1)
         return _BASE_NUMBER + 10 * self.context.slot + NUMBERS[kind] + _NEXT_OF_ROLE * (nth - 1)
+
+    def tracking_uid(self, tracking_id: str) -> str:
+        """That of the earlier result it was matched with, else derived from this study."""
+        return self.context.tracking.get(tracking_id) or tracking_uid(self.context.study_uid, tracking_id)
 
     def arguments(self, role: str) -> dict[str, Any]:
         """What every constructor of highdicom wants to know."""

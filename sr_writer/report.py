@@ -1,6 +1,6 @@
 """Structured Reports after TID 1500: device observer, procedure, images, groups, and the answer as a whole in codes and words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import highdicom as hd
 from highdicom.sr import (
@@ -67,6 +67,7 @@ def report(
         **heading.arguments(role),
     )
     _precede(dataset, heading.context.predecessors, study)
+    _compared(dataset, heading)
     heading.finish(dataset, heading.describe(words))
     return dataset
 
@@ -133,24 +134,42 @@ def _describable(image: Dataset) -> bool:
         return False
 
 
+def _compared(dataset: Dataset, heading: Heading) -> None:
+    """Pertinent Other Evidence (PS3.3 C.17.2.3): the reports of other studies that changes were computed from."""
+    studies = [
+        _evidence(study, {reference.series_uid: [reference]})
+        for study, reference in heading.context.compared
+        if study != heading.context.study_uid
+    ]
+    if studies:
+        dataset.PertinentOtherEvidenceSequence = [*dataset.get("PertinentOtherEvidenceSequence", ()), *studies]
+
+
 def _precede(dataset: Dataset, predecessors: Sequence[Reference], study_uid: str) -> None:
     """Predecessor Documents (PS3.3 C.17.2): the documents this one replaces, by series; what is no SR does not count."""
-    series: dict[str, list[Dataset]] = {}
+    series: dict[str, list[Reference]] = {}
     for reference in sorted(predecessors, key=lambda r: (r.series_uid, r.sop_instance_uid)):
-        if not reference.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88."):
-            continue
-        item = Dataset()
-        item.ReferencedSOPClassUID = reference.sop_class_uid
-        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-        series.setdefault(reference.series_uid, []).append(item)
-    if not series:
-        return
+        if reference.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88."):
+            series.setdefault(reference.series_uid, []).append(reference)
+    if series:
+        dataset.PredecessorDocumentsSequence = [_evidence(study_uid, series)]
+
+
+def _evidence(study_uid: str, series: Mapping[str, Sequence[Reference]]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 table 10-11 and C.17-3) by Series Instance UID."""
     study = Dataset()
     study.StudyInstanceUID = study_uid
     study.ReferencedSeriesSequence = []
-    for uid, items in series.items():
+    for uid, references in series.items():
         entry = Dataset()
         entry.SeriesInstanceUID = uid
-        entry.ReferencedSOPSequence = items
+        entry.ReferencedSOPSequence = [_referenced(reference) for reference in references]
         study.ReferencedSeriesSequence.append(entry)
-    dataset.PredecessorDocumentsSequence = [study]
+    return study
+
+
+def _referenced(reference: Reference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    return item

@@ -13,7 +13,6 @@ from domain.errors import PermanentError
 from domain.results import Algorithm, Analysis, Labels, Segment
 from sr_writer.codes import AI_FAMILY, concept
 from sr_writer.heading import Heading, short
-from sr_writer.identity import tracking_uid
 from sr_writer.source import by_uid, has_plane, stand_in
 
 ROLE: Final = "seg"
@@ -105,7 +104,7 @@ def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.Segmen
         segmented_property_type=concept(segment.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm_identification(heading.algorithm),
-        tracking_uid=tracking_uid(heading.context.study_uid, segment.tracking_id),
+        tracking_uid=heading.tracking_uid(segment.tracking_id),
         tracking_id=segment.tracking_id,
         display_color=hd.color.CIELabColor.from_rgb(*segment.colour),
     )

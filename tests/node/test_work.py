@@ -19,6 +19,7 @@ from node.shelf import LIST, stored
 from scp.part10 import split
 from tests.ct_series import Series, part10
 from tests.inference import small_package
+from tests.sr_writer.reading import walk
 
 CALLER = Caller("CT01", "ANCILLA", "127.0.0.1")
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -175,3 +176,30 @@ def test_an_unreadable_image_is_not_the_end(order: MakeOrder, tmp_path: Path) ->
     broken = replace(first, place=replace(first.place, offset=first.place.offset + 700, length=900))
     answer = work.perform(replace(whole, instances=(broken, *whole.instances[1:])))
     assert "sr" in {artifact.role for artifact in answer.artifacts}
+
+
+def said(report: pydicom.Dataset) -> list[str]:
+    return [str(item.TextValue) for item in walk(report) if item.get("TextValue")]
+
+
+def test_an_earlier_result_of_the_patient_is_compared_with_and_its_tracking_goes_on(order: MakeOrder, tmp_path: Path) -> None:
+    before = order(Series(slices=12, seed="before"), out_dir=str(tmp_path / "results" / "before"))
+    earlier = work.perform(before)
+    now = order(prior_study=before.study_uid, prior=earlier.artifacts, out_dir=str(tmp_path / "results" / "now"))
+    answer = work.perform(now)
+    report = pydicom.dcmread(tmp_path / next(a.path for a in answer.artifacts if a.role == "sr"))
+    assert "Compared with the result of the same model of 2026-01-01." in said(report)
+    assert report.PertinentOtherEvidenceSequence[0].StudyInstanceUID == before.study_uid
+    alone = work.perform(replace(now, prior=(), prior_study="", out_dir=str(tmp_path / "results" / "alone")))
+    uids = {a.sop_instance_uid for a in answer.artifacts if a.sop_instance_uid}
+    assert uids.isdisjoint({a.sop_instance_uid for a in alone.artifacts})
+
+
+def test_an_earlier_result_that_is_gone_changes_nothing(order: MakeOrder, tmp_path: Path) -> None:
+    before = order(Series(slices=12, seed="before"), out_dir=str(tmp_path / "results" / "before"))
+    earlier = work.perform(before)
+    for artifact in earlier.artifacts:
+        (tmp_path / artifact.path).write_bytes(b"torn")
+    answer = work.perform(order(prior=earlier.artifacts))
+    report = pydicom.dcmread(tmp_path / next(a.path for a in answer.artifacts if a.role == "sr"))
+    assert not any("Compared with" in text for text in said(report))

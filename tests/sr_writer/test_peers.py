@@ -14,7 +14,9 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from sr_writer.comparison import compare
 from sr_writer.context import Reference
+from sr_writer.prior import read_prior
 from sr_writer.results import documents
 from sr_writer.segmentation import occupied
 from tests.ct_series import Series, part10
@@ -55,6 +57,21 @@ def partly() -> cases.Case:
     return replace(case, analysis=replace(case.analysis, partial=True))
 
 
+def compared() -> cases.Case:
+    """A second study of the patient, with the changes since the first."""
+    before, case = cases.positive(Series(seed="before")), cases.positive()
+    prior = read_prior(by_role(documents(*before.arguments))["sr"])
+    assert prior is not None
+    found = compare(case.analysis, prior, "20260101")
+    context = replace(
+        case.context,
+        tracking=found.tracking,
+        time_points={name: (point.date, point.order) for name, point in found.points.items()},
+        compared=((prior.study_uid, Reference(prior.sop_class_uid, prior.sop_instance_uid, prior.series_uid)),),
+    )
+    return replace(case, analysis=found.analysis, context=context)
+
+
 CASES = {
     "positive": cases.positive(),
     "one": cases.positive(numbers=(3,)),
@@ -64,6 +81,7 @@ CASES = {
     "revision-2": second_revision(),
     "oblique": cases.positive(OBLIQUE),
     "partly": partly(),
+    "compared": compared(),
     "Chinese": cases.not_analysed(language="zh"),
     "GB18030": received(*NAMES["GB18030"]),
     "Japanese": received(*NAMES["Japanese"]),
@@ -101,7 +119,7 @@ def test_dciodvfy_finds_neither_error_nor_warning_in_any_object(files: dict[tupl
 
 
 def test_pixelmed_finds_no_error_in_any_kind_of_report(files: dict[tuple[str, str], Path]) -> None:
-    kinds = [("positive", "sr"), ("positive", "sr-volumetric"), ("one", "sr"), ("negative", "sr"), ("not-analysed", "sr")]
+    kinds = [("positive", "sr"), ("positive", "sr-volumetric"), ("one", "sr"), ("negative", "sr"), ("compared", "sr")]
     with ThreadPoolExecutor(2) as pool:  # seconds for each virtual machine
         outputs = dict(zip(kinds, pool.map(lambda key: run(*PIXELMED, files[key]), kinds), strict=True))
     for output in outputs.values():
