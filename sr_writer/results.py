@@ -3,20 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from highdicom.seg import SegmentationTypeValues as Type
 from pydicom.dataset import Dataset
 
 from domain.errors import PermanentError
 from domain.jobs import Outcome
-from domain.results import Algorithm, Analysis, Finding, Segment, Statement
-from sr_writer import codes, segmentation
+from domain.results import Algorithm, Analysis, Finding, Statement
+from sr_writer import codes
 from sr_writer.companion_rules import COMPANION_RULES
 from sr_writer.companions import companions
+from sr_writer.content import Content, contents
 from sr_writer.context import Context
 from sr_writer.document import Document
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
 from sr_writer.report import evaluations, report
 from sr_writer.rules import check
+from sr_writer.segmentation import segmentation
 from sr_writer.source import by_uid, first_of, is_image, readable
 
 _WORDS: Final = {
@@ -37,18 +40,41 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     headers = [readable(header) for header in headers]
     heading = Heading(algorithm, context, first_of(analysis, headers))
     made: list[Document] = []
-    segments = segmentation.occupied(analysis) if "seg" in context.outputs else {}
-    seg = segmentation.segmentation(analysis, segments, headers, heading)
-    if seg is not None:
-        made.append(Document(segmentation.ROLE, seg))
+    places: dict[int, Place] = {}
+    evidence: list[Dataset] = []
+    for content in contents(analysis, context.outputs):
+        document, looked_at = segmentation(content, headers, heading, context.fast_seg)
+        made.append(_checked(document, headers, looked_at))
+        if content.type is Type.BINARY:
+            places |= _places(content, document.dataset, by_uid(headers))
+            evidence.append(_named(document.dataset))
     if "sr" in context.outputs:
-        made += _Reports(analysis, segments, headers, heading, seg).documents()
-    made += [Document(*each) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
-    for document in made:
-        broken = check(document.dataset, headers, COMPANION_RULES)
-        if broken:
-            raise PermanentError(f"The {document.role} breaks a rule: {broken[0].rule}: {broken[0].words}")
+        reports = _Reports(analysis, places, headers, heading, evidence).documents()
+        made += [_checked(each, headers) for each in reports]
+    made += [_checked(Document(*each), headers) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
     return tuple(made)
+
+
+def _places(content: Content, seg: Dataset, images: Mapping[str, Dataset]) -> dict[int, Place]:
+    """Where each segment of the analysis is kept."""
+    uid, series = str(seg.SOPInstanceUID), str(images[content.uids[0]].SeriesInstanceUID)
+    return {segment.number: Place(uid, number, series) for number, segment in content.segments.items()}
+
+
+def _named(dataset: Dataset) -> Dataset:
+    """What a reference needs to know of an object, without its frames."""
+    name = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+        setattr(name, keyword, dataset[keyword].value)
+    return name
+
+
+def _checked(document: Document, headers: Sequence[Dataset], looked_at: Dataset | None = None) -> Document:
+    """The document; PermanentError when it, or the part of it that stands for all of it, breaks a rule."""
+    broken = check(looked_at or document.dataset, headers, COMPANION_RULES)
+    if broken:
+        raise PermanentError(f"The {document.role} breaks a rule: {broken[0].rule}: {broken[0].words}")
+    return document
 
 
 class _Reports:
@@ -57,15 +83,15 @@ class _Reports:
     def __init__(
         self,
         analysis: Analysis,
-        segments: Mapping[int, Segment],
+        places: Mapping[int, Place],
         headers: Sequence[Dataset],
         heading: Heading,
-        seg: Dataset | None,
+        evidence: Sequence[Dataset],
     ) -> None:
-        self._analysis, self._heading, self._seg = analysis, heading, seg
+        self._analysis, self._heading = analysis, heading
+        self._places, self._segmentations = places, evidence
         self._images = {uid: header for uid, header in by_uid(headers).items() if is_image(header)}
         self._others = [header for header in by_uid(headers).values() if not is_image(header)]
-        self._numbers = {segment.number: number for number, segment in segments.items()}
         self._outlined = [(f, f.outline) for f in analysis.findings if f.outline is not None]
 
     def documents(self) -> list[Document]:
@@ -83,15 +109,11 @@ class _Reports:
         return self._report("sr", words, groups, list(images.values()))
 
     def _volumetric(self) -> list[Document]:
-        if self._seg is None:
+        placed = [(f, self._places[f.segment]) for f in self._analysis.findings if f.segment in self._places]
+        groups = [volumetric(finding, place, self._heading) for finding, place in placed]
+        if not groups:
             return []
-        series = self._seg.ReferencedSeriesSequence[0].SeriesInstanceUID
-        groups = [
-            volumetric(f, Place(str(self._seg.SOPInstanceUID), self._numbers[f.segment], series), self._heading)
-            for f in self._analysis.findings
-            if f.segment in self._numbers
-        ]
-        return [self._report("sr-volumetric", "volumes", groups, self._key_images(), [self._seg])] if groups else []
+        return [self._report("sr-volumetric", "volumes", groups, self._key_images(), self._segmentations)]
 
     def _answer(self) -> Statement:
         """The overall statement as a group of its own: it is what a viewer lists when there is nothing else."""
@@ -100,7 +122,7 @@ class _Reports:
 
     def _unplaced(self) -> list[Finding]:
         """Findings with neither an outline nor a segment that was written."""
-        return [f for f in self._analysis.findings if f.outline is None and f.segment not in self._numbers]
+        return [f for f in self._analysis.findings if f.outline is None and f.segment not in self._places]
 
     def _report(
         self, role: str, words: str, groups: Sequence[Group], images: Sequence[Dataset], evidence: Sequence[Dataset] = ()

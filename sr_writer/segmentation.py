@@ -1,102 +1,93 @@
-"""The Segmentation (PS3.3 A.51): BINARY, on the grid of the images, readable by every viewer that reads any."""
+"""The Segmentation (PS3.3 A.51): on the grid of the images, readable by every viewer that reads its type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
+from highdicom.seg import SegmentationTypeValues as Type
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from domain.errors import PermanentError
-from domain.results import Algorithm, Analysis, Labels, Segment
+from domain.results import Algorithm, Segment
 from sr_writer.codes import AI_FAMILY, concept
+from sr_writer.content import FULL, Content
+from sr_writer.document import Document
+from sr_writer.fast_segmentation import streamed
+from sr_writer.grid import Grid, Kind, Plane, grid_of
 from sr_writer.heading import Heading, short
-from sr_writer.source import by_uid, has_plane, stand_in
 
-ROLE: Final = "seg"
+_LABELS: Final = {Type.BINARY: "AI_SEGMENTS", Type.FRACTIONAL: "AI_PROBABILITY", Type.LABELMAP: "AI_LABELMAP"}
+_WORDS: Final = {Type.BINARY: "segments", Type.FRACTIONAL: "probability", Type.LABELMAP: "label map"}
 
 
-def occupied(analysis: Analysis) -> dict[int, Segment]:
-    """The segments that have voxels, by the number they get in the SEG: 1, 2, 3 ... (PS3.3 C.8.20.2).
+def segmentation(content: Content, headers: Sequence[Dataset], heading: Heading, fast: bool = True) -> tuple[Document, Dataset]:
+    """The SEG, and what the rules look at: it, or it with one frame for each segment where all frames are made alike.
 
-    Viewers hang on a segment without a frame (OHIF issue 3991), so empty ones are not described at all.
+    ``fast`` lets highdicom describe one plane and renders the rest itself, which gives the same bytes (fast_segmentation.py).
+    Raises PermanentError when pixels and images disagree.
     """
-    if analysis.labels is None:
-        return {}
-    seen = set().union(*(np.flatnonzero(_histogram(layer)).tolist() for layer in analysis.labels.layers))
-    present = sorted((s for s in analysis.segments if s.number in seen), key=lambda s: s.number)
-    return dict(enumerate(present, 1))
+    grid = grid_of(content.uids, content.source_frames, headers, heading.context.study_uid)
+    if content.shape != (len(grid.planes), *grid.shape):
+        raise PermanentError("The segmented pixels are not of the size of the images.")
+    if grid.kind is Kind.SLIDE or not (fast or _only_fast(grid)):
+        dataset = _described(content, grid, grid.planes, content.array(), heading)
+        if grid.kind is Kind.FRAMES:
+            _number_frames(dataset, grid.planes)
+        return Document(content.role, dataset), dataset
+    return streamed(content, grid, _described(content, grid, grid.planes[:1], _token(content, grid), heading))
 
 
-def segmentation(
-    analysis: Analysis, segments: Mapping[int, Segment], headers: Sequence[Dataset], heading: Heading
-) -> Dataset | None:
-    """The SEG of the occupied segments, or None where there are none.
+def _only_fast(grid: Grid) -> bool:
+    """What highdicom cannot: several planes without frame of reference, and frames of several multi-frame images."""
+    return (grid.kind is Kind.PLAIN and len(grid.planes) > 1) or (grid.kind is Kind.FRAMES and len(grid.images) > 1)
 
-    Raises PermanentError when labels and images disagree.
-    """
-    if analysis.labels is None or not segments:
-        return None
-    images = _images(analysis.labels, headers, heading.context.study_uid)
+
+def _token(content: Content, grid: Grid) -> npt.NDArray[np.uint8]:
+    """One plane with one pixel: highdicom writes no SEG without any."""
+    token = np.zeros((1, *grid.shape), np.uint8)
+    token[0, 0, 0] = min(content.segments)
+    return token
+
+
+def _described(
+    content: Content, grid: Grid, planes: Sequence[Plane], array: npt.NDArray[np.generic], heading: Heading
+) -> Dataset:
+    slide = grid.kind is Kind.SLIDE
+    tiled = hd.DimensionOrganizationTypeValues.TILED_FULL if slide else None
     dataset = hd.seg.Segmentation(
-        source_images=images,
-        pixel_array=_masks(analysis.labels, segments),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_described(n, s, heading) for n, s in segments.items()],
+        source_images=grid.sources(planes),
+        pixel_array=array,
+        segmentation_type=content.type,
+        segment_descriptions=[_segment(n, s, heading) for n, s in content.segments.items()],
         manufacturer_model_name=short(heading.algorithm.name),
         software_versions=short(heading.algorithm.version),
         device_serial_number=heading.algorithm.digest[:16] or "0",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_label="AI_SEGMENTS",
+        content_label=_LABELS[content.type],
         content_description=short(heading.algorithm.disclaimer),
-        omit_empty_frames=True,
-        **heading.arguments(ROLE),
+        max_fractional_value=FULL,
+        omit_empty_frames=not slide,
+        tile_pixel_array=slide,
+        dimension_organization_type=tiled,
+        **heading.arguments(content.role),
     )
     _identify_frames(dataset)
-    _derive_dimension(dataset, heading.uid(ROLE + "/dimensions"))
-    heading.finish(dataset, heading.describe("segments"))
+    _no_background(dataset)
+    _pad(dataset)
+    _derive_dimension(dataset, heading.uid(content.role + "/dimensions"))
+    heading.finish(dataset, heading.describe(_words(content)))
     return dataset
 
 
-def _histogram(layer: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.intp]:
-    """Voxels per label; slice by slice, so that no copy of the volume in a wider type is made."""
-    total = np.zeros(int(layer.max(initial=0)) + 1, np.intp)
-    for plane in layer:
-        total += np.bincount(plane.ravel(), minlength=total.size)
-    total[0] = 0
-    return total
+def _words(content: Content) -> str:
+    nth = content.role.rpartition("-")[2]
+    return f"{_WORDS[content.type]} {nth}" if nth.isdecimal() else _WORDS[content.type]
 
 
-def _images(labels: Labels, headers: Sequence[Dataset], study_uid: str) -> list[Dataset]:
-    known = by_uid(headers)
-    wanted = list(dict.fromkeys(labels.sop_instance_uids))
-    missing = [uid for uid in wanted if uid not in known or not has_plane(known[uid])]
-    if missing:
-        raise PermanentError(f"{len(missing)} of {len(wanted)} segmented images have no usable header.")
-    return [stand_in(known[uid], study_uid) for uid in wanted]
-
-
-def _masks(labels: Labels, segments: Mapping[int, Segment]) -> npt.NDArray[np.uint8]:
-    """Segments as highdicom takes them: one label map where they exclude each other, else (slices, rows, columns, segments).
-
-    The label map is a quarter of the memory, and highdicom finds empty frames in it faster.
-    """
-    if len(labels.layers) == 1 and len(segments) < 256:
-        table = np.zeros(int(labels.layers.max(initial=0)) + 1, np.uint8)
-        for number, segment in segments.items():
-            table[segment.number] = number
-        mapped: npt.NDArray[np.uint8] = table[labels.layers[0]]
-        return mapped
-    masks = np.zeros((len(segments), *labels.layers.shape[1:]), np.uint8)
-    for number, segment in segments.items():
-        for layer in labels.layers:
-            masks[number - 1] |= layer == segment.number
-    return np.moveaxis(masks, 0, -1)  # in memory each plane stays in one piece, which is how highdicom takes them
-
-
-def _described(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:
+def _segment(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:
     item = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=short(segment.label),
@@ -139,10 +130,10 @@ def _identify_frames(dataset: Dataset) -> None:
     """Segment Identification stands in every frame's own group, where every viewer looks for it.
 
     highdicom 0.28 puts it into the shared group when there is one segment; Weasis reads it per frame only and shows
-    nothing. Both places are allowed (PS3.3 table A.51-2).
+    nothing. Both places are allowed (PS3.3 table A.51-2). A TILED_FULL object has no groups of frames.
     """
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    if "SegmentIdentificationSequence" not in shared:
+    if "SegmentIdentificationSequence" not in shared or "PerFrameFunctionalGroupsSequence" not in dataset:
         return
     number = int(shared.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
     del shared.SegmentIdentificationSequence
@@ -152,7 +143,28 @@ def _identify_frames(dataset: Dataset) -> None:
         frame.SegmentIdentificationSequence = [identification]
 
 
+def _no_background(dataset: Dataset) -> None:
+    """highdicom describes the background of a LABELMAP as segment 0, and OHIF then gives each segment its neighbour's colour."""
+    described = [item for item in dataset.SegmentSequence if int(item.SegmentNumber) != 0]
+    if len(described) < len(dataset.SegmentSequence):
+        dataset.SegmentSequence = described
+
+
+def _pad(dataset: Dataset) -> None:
+    """The byte that makes the length even is 0 (PS3.5 section 8.1.1); highdicom 0.28 writes the digit."""
+    bits = int(dataset.NumberOfFrames) * int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated)
+    if -(-bits // 8) % 2:
+        dataset.PixelData = dataset.PixelData[:-1] + b"\0"
+
+
+def _number_frames(dataset: Dataset, planes: Sequence[Plane]) -> None:
+    """highdicom saw the segmented frames alone and counted them from 1; these are their numbers in the image."""
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        source.ReferencedFrameNumber = planes[int(source.ReferencedFrameNumber) - 1].frame
+
+
 def _derive_dimension(dataset: Dataset, uid: str) -> None:
     """highdicom draws the Dimension Organization UID at random (PS3.3 C.7.6.17)."""
-    for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
+    for item in (*dataset.DimensionOrganizationSequence, *dataset.get("DimensionIndexSequence", ())):
         item.DimensionOrganizationUID = uid

@@ -14,11 +14,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from domain.results import Segment
 from sr_writer.comparison import compare
 from sr_writer.context import Reference
 from sr_writer.prior import read_prior
 from sr_writer.results import documents
-from sr_writer.segmentation import occupied
 from tests.ct_series import Series, part10
 from tests.sr_writer import cases
 from tests.sr_writer.reading import by_role, groups, saved, tracking
@@ -131,7 +131,7 @@ def test_pixelmed_finds_no_error_in_any_kind_of_report(files: dict[tuple[str, st
 
 def test_dcmtk_reads_every_report_strictly_and_prints_what_is_said(files: dict[tuple[str, str], Path]) -> None:
     for (name, role), path in files.items():
-        if role == "seg":
+        if role.startswith("seg"):
             continue
         output = run("dsrdump", "+Pl", path)
         assert complaints(output, "E:", "W:", "F:") == []
@@ -144,14 +144,31 @@ def test_dcmqi_reads_the_same_voxels_from_the_seg(name: str, files: dict[tuple[s
     case = CASES[name]
     assert case.analysis.labels is not None
     tool = Path(sys.executable).parent / "segimage2itkimage"
-    output = run(tool, "--inputDICOM", files[name, "seg"], "--outputDirectory", tmp_path, "--outputType", "nrrd")
-    assert "ERROR" not in output.upper(), output
-    for number, segment in occupied(case.analysis).items():
-        found = nrrd(tmp_path / f"{number}.nrrd")
-        mask = case.analysis.labels.mask(segment.number)
-        assert (found == number).sum() == mask.sum()
-        filled = np.flatnonzero(mask.any(axis=(1, 2)))
-        np.testing.assert_array_equal((found == number)[np.flatnonzero(found.any(axis=(1, 2)))], mask[filled])
+    seen = set()
+    for path in segs(name, files):
+        folder = tmp_path / path.stem
+        folder.mkdir()
+        output = run(tool, "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd")
+        assert "ERROR" not in output.upper(), output
+        for number, segment in described(pydicom.dcmread(path), case).items():
+            found = nrrd(folder / f"{number}.nrrd")
+            mask = case.analysis.labels.mask(segment.number)
+            assert (found == number).sum() == mask.sum()
+            filled = np.flatnonzero(mask.any(axis=(1, 2)))
+            np.testing.assert_array_equal((found == number)[np.flatnonzero(found.any(axis=(1, 2)))], mask[filled])
+            seen.add(segment)
+    assert seen == set(case.analysis.segments)
+
+
+def segs(name: str, files: dict[tuple[str, str], Path]) -> list[Path]:
+    """The Segmentations of one case."""
+    return [path for (owner, role), path in files.items() if owner == name and role.startswith("seg")]
+
+
+def described(seg: Dataset, case: cases.Case) -> dict[int, Segment]:
+    """The segments of the case by their number in a SEG."""
+    known = {segment.tracking_id: segment for segment in case.analysis.segments}
+    return {int(item.SegmentNumber): known[str(item.TrackingID)] for item in seg.SegmentSequence}
 
 
 def nrrd(path: Path) -> np.ndarray:
@@ -171,7 +188,8 @@ def test_dcmqi_reads_the_measurements_of_the_volumes(files: dict[tuple[str, str]
     folder.mkdir()
     for ds in Series().datasets():
         (folder / f"{ds.InstanceNumber}.dcm").write_bytes(part10(ds))
-    (folder / "seg.dcm").write_bytes(files["positive", "seg"].read_bytes())
+    for path in segs("positive", files):
+        (folder / path.name).write_bytes(path.read_bytes())
     tool, target = Path(sys.executable).parent / "tid1500reader", tmp_path / "report.json"
     output = run(tool, "--inputDICOM", files["positive", "sr-volumetric"], "--outputMetadata", target)
     assert target.exists(), output
@@ -187,14 +205,13 @@ def test_highdicom_reads_every_object_back(name: str, files: dict[tuple[str, str
     for (owner, role), path in files.items():
         if owner != name:
             continue
-        if role == "seg":
+        if role.startswith("seg"):
             assert case.analysis.labels is not None
             seg = hd.seg.segread(path)
-            assert seg.segment_numbers == list(occupied(case.analysis))
             array = seg.get_pixels_by_source_instance(
                 case.analysis.labels.sop_instance_uids, assert_missing_frames_are_empty=True
             )
-            for number, segment in occupied(case.analysis).items():
+            for number, segment in described(seg, case).items():
                 np.testing.assert_array_equal(array[..., number - 1].astype(bool), case.analysis.labels.mask(segment.number))
         else:
             report = hd.sr.srread(path)

@@ -27,11 +27,11 @@ SR_3D = "1.2.840.10008.5.1.4.1.1.88.34"
 
 def test_a_positive_answer_is_a_seg_a_report_of_outlines_and_a_report_of_volumes_each_in_its_own_series() -> None:
     made = by_role(documents(*cases.positive().arguments))
-    assert list(made) == ["seg", "sr", "sr-volumetric"]
-    assert len({ds.SeriesInstanceUID for ds in made.values()}) == 3
+    assert list(made) == ["seg", "seg-2", "sr", "sr-volumetric"]
+    assert len({ds.SeriesInstanceUID for ds in made.values()}) == 4
     assert [template(g) for g in groups(made["sr"])] == ["1501", "1501", "1410", "1410", "1410", "1410"]
     assert [template(g) for g in groups(made["sr-volumetric"])] == ["1411"] * 4
-    assert {int(ds.SeriesNumber) for ds in made.values()} == {9020, 9021, 9022}
+    assert {int(ds.SeriesNumber) for ds in made.values()} == {9020, 9021, 9022, 19021}
 
 
 def test_every_group_of_the_main_report_has_coordinates_on_an_image_that_is_listed_as_evidence() -> None:
@@ -95,12 +95,15 @@ def test_numbers_about_the_study_say_so_beside_the_frame() -> None:
 
 def test_volumes_refer_to_the_segments_of_the_seg_and_share_tracking_with_the_outlines() -> None:
     made = by_role(documents(*cases.positive().arguments))
-    segments = {int(s.SegmentNumber): (s.TrackingID, s.TrackingUID) for s in made["seg"].SegmentSequence}
+    segs = {made[role].SOPInstanceUID: made[role] for role in ("seg", "seg-2")}
     for group in groups(made["sr-volumetric"]):
         reference = named(group, "121191")[0].ReferencedSOPSequence[0]
-        assert reference.ReferencedSOPInstanceUID == made["seg"].SOPInstanceUID
-        assert segments[int(reference.ReferencedSegmentNumber)] == tracking(group)
-        assert made["seg"].ReferencedSeriesSequence[0].SeriesInstanceUID == named(group, "121232")[0].UID
+        seg = segs[reference.ReferencedSOPInstanceUID]
+        (segment,) = [s for s in seg.SegmentSequence if s.SegmentNumber == int(reference.ReferencedSegmentNumber)]
+        assert (segment.TrackingID, segment.TrackingUID) == tracking(group)
+        assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == named(group, "121232")[0].UID
+    listed = made["sr-volumetric"].CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert set(segs) <= {instance.ReferencedSOPInstanceUID for series in listed for instance in series.ReferencedSOPSequence}
     assert {tracking(g) for g in groups(made["sr-volumetric"])} < {tracking(g) for g in groups(made["sr"])}
 
 
@@ -175,7 +178,7 @@ def test_the_second_revision_names_the_first_and_keeps_tracking_uids() -> None:
     assert not {ds.SeriesInstanceUID for ds in first.values()} & {ds.SeriesInstanceUID for ds in second.values()}
 
 
-@pytest.mark.parametrize(("outputs", "roles"), [(("sr",), ["sr"]), (("seg",), ["seg"]), ((), [])])
+@pytest.mark.parametrize(("outputs", "roles"), [(("sr",), ["sr"]), (("seg",), ["seg", "seg-2"]), ((), [])])
 def test_only_what_was_asked_for_is_made(outputs: tuple[str, ...], roles: list[str]) -> None:
     assert list(by_role(documents(*cases.positive(outputs=outputs).arguments))) == roles
 
@@ -197,7 +200,7 @@ def test_who_speaks_about_what_is_told_by_observer_procedure_and_equipment() -> 
         assert (ours.DeviceUID, ours.SoftwareVersions) == (case.context.device_uid, case.algorithm.version)
         assert (ours.Manufacturer, ours.ManufacturerModelName) == (case.algorithm.manufacturer, case.algorithm.name)
         assert ours.ContributionDescription == case.algorithm.disclaimer
-        if role != "seg":
+        if not role.startswith("seg"):
             assert named(ds, "121005")[0].ConceptCodeSequence[0].CodeValue == "121007"
             assert case.context.device_uid == named(ds, "121012")[0].UID
             assert named(ds, "121058")[0].ConceptCodeSequence[0].CodeValue == case.algorithm.procedure.value
@@ -234,7 +237,7 @@ def test_patient_and_study_are_copied_unchanged_whatever_they_look_like() -> Non
     keywords += ("StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyInstanceUID")
     for role, ds in by_role(documents(*case.arguments)).items():
         assert {k: str(ds[k].value).rstrip() for k in keywords} == {k: str(source[k].value).rstrip() for k in keywords}
-        assert role == "seg" or ds.ReferencedRequestSequence[0].RequestedProcedureID == "RP1"
+        assert role.startswith("seg") or ds.ReferencedRequestSequence[0].RequestedProcedureID == "RP1"
 
 
 def test_a_header_without_patient_and_study_attributes_gets_empty_ones() -> None:

@@ -11,7 +11,6 @@ from pydicom.dataset import Dataset
 from domain.errors import PermanentError
 from domain.results import Labels
 from sr_writer.results import documents
-from sr_writer.segmentation import occupied
 from tests.ct_series import Series
 from tests.sr_writer import cases
 from tests.sr_writer.reading import by_role
@@ -19,8 +18,18 @@ from tests.sr_writer.reading import by_role
 OBLIQUE = Series(orientation=(0.8, 0.6, 0.0, -0.48, 0.64, 0.6))
 
 
+def segs_of(case: cases.Case, kind: str = "seg") -> dict[str, Dataset]:
+    """All Segmentations of one type: one, or one for each layer where layers overlap."""
+    return {role: ds for role, ds in by_role(documents(*case.arguments)).items() if role.partition("-")[0] == kind}
+
+
 def seg_of(case: cases.Case) -> Dataset:
-    return by_role(documents(*case.arguments))["seg"]
+    (seg,) = segs_of(case).values()
+    return seg
+
+
+def masks_of(case: cases.Case) -> dict[str, npt.NDArray[np.bool_]]:
+    return {name: mask for seg in segs_of(case).values() for name, mask in masks(seg, case).items()}
 
 
 def masks(seg: Dataset, case: cases.Case) -> dict[str, npt.NDArray[np.bool_]]:
@@ -45,7 +54,7 @@ def masks(seg: Dataset, case: cases.Case) -> dict[str, npt.NDArray[np.bool_]]:
 )
 def test_every_voxel_comes_back_on_its_own_source_image(case: cases.Case) -> None:
     assert case.analysis.labels is not None
-    found = masks(seg_of(case), case)
+    found = masks_of(case)
     assert set(found) == {s.tracking_id for s in case.analysis.segments}
     for segment in case.analysis.segments:
         np.testing.assert_array_equal(found[segment.tracking_id], case.analysis.labels.mask(segment.number))
@@ -55,17 +64,20 @@ def test_every_voxel_comes_back_on_its_own_source_image(case: cases.Case) -> Non
 @pytest.mark.parametrize("case", [cases.positive(), cases.positive(OBLIQUE)], ids=["axial", "oblique"])
 def test_highdicom_reads_the_same_volume_at_the_same_place(case: cases.Case) -> None:
     assert case.analysis.labels is not None
-    seg = hd.seg.Segmentation.from_dataset(seg_of(case))
-    volume = seg.get_volume(combine_segments=False)
     first = np.array([float(v) for v in case.headers[0].ImagePositionPatient])
     last = np.array([float(v) for v in case.headers[-1].ImagePositionPatient])
-    for number, segment in occupied(case.analysis).items():
-        mask = case.analysis.labels.mask(segment.number)
-        voxel = np.argwhere(volume.array[..., number - 1] > 0)
-        there = volume.map_indices_to_reference(voxel)
-        along = (there - first) @ (last - first) / np.linalg.norm(last - first) / case_spacing(case)
-        assert len(voxel) == mask.sum()
-        np.testing.assert_array_equal(np.unique(along.round(3)), np.flatnonzero(mask.any(axis=(1, 2))))
+    segments = {segment.tracking_id: segment for segment in case.analysis.segments}
+    for dataset in segs_of(case).values():
+        seg = hd.seg.Segmentation.from_dataset(dataset)
+        volume = seg.get_volume(combine_segments=False)
+        for item in seg.SegmentSequence:
+            mask = case.analysis.labels.mask(segments.pop(str(item.TrackingID)).number)
+            voxel = np.argwhere(volume.array[..., int(item.SegmentNumber) - 1] > 0)
+            there = volume.map_indices_to_reference(voxel)
+            along = (there - first) @ (last - first) / np.linalg.norm(last - first) / case_spacing(case)
+            assert len(voxel) == mask.sum()
+            np.testing.assert_array_equal(np.unique(along.round(3)), np.flatnonzero(mask.any(axis=(1, 2))))
+    assert not segments
 
 
 def case_spacing(case: cases.Case) -> float:
@@ -80,11 +92,45 @@ def test_segments_without_voxels_are_neither_described_nor_referred_to() -> None
     layers[layers == 2] = 0
     emptied = replace(case.analysis, labels=replace(case.analysis.labels, layers=layers))
     made = by_role(documents(emptied, *case.arguments[1:]))
-    assert [(int(s.SegmentNumber), s.SegmentLabel) for s in made["seg"].SegmentSequence] == [
-        (1, "Left lung"), (2, "Opacity left"), (3, "Opacity right"),
-    ]  # fmt: skip
-    used = {int(f.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for f in made["seg"].PerFrameFunctionalGroupsSequence}
-    assert used == {1, 2, 3}
+    assert {role: [(int(s.SegmentNumber), s.SegmentLabel) for s in made[role].SegmentSequence] for role in ("seg", "seg-2")} == {
+        "seg": [(1, "Left lung")],
+        "seg-2": [(1, "Opacity left"), (2, "Opacity right")],
+    }
+    frames = made["seg-2"].PerFrameFunctionalGroupsSequence
+    assert {int(f.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for f in frames} == {1, 2}
+
+
+def test_segments_that_overlap_stand_in_one_segmentation_for_each_layer_each_in_its_own_series() -> None:
+    case = cases.positive()
+    made = by_role(documents(*case.arguments))
+    assert list(made) == ["seg", "seg-2", "sr", "sr-volumetric"]
+    assert [s.SegmentLabel for s in made["seg"].SegmentSequence] == ["Left lung", "Right lung"]
+    assert [s.SegmentLabel for s in made["seg-2"].SegmentSequence] == ["Opacity left", "Opacity right"]
+    assert {made[role].SegmentsOverlap for role in ("seg", "seg-2")} == {"NO"}
+    assert (made["seg"].SeriesNumber, made["seg-2"].SeriesNumber) == (9021, 19021)
+    assert len({ds.SeriesInstanceUID for ds in made.values()}) == 4
+    assert made["seg-2"].SeriesDescription.startswith("AI segments 2: ")
+
+
+def test_layers_that_do_not_overlap_stand_in_one_segmentation() -> None:
+    case = cases.positive()
+    assert case.analysis.labels is not None
+    layers = case.analysis.labels.layers.copy()
+    layers[0][layers[1] > 0] = 0
+    apart = replace(case, analysis=replace(case.analysis, labels=replace(case.analysis.labels, layers=layers)))
+    assert [int(s.SegmentNumber) for s in seg_of(apart).SegmentSequence] == [1, 2, 3, 4]
+    found = masks_of(apart)
+    for segment in case.analysis.segments:
+        np.testing.assert_array_equal(found[segment.tracking_id], (layers == segment.number).any(axis=0))
+
+
+def test_a_segment_in_two_layers_is_an_error() -> None:
+    case = cases.positive()
+    assert case.analysis.labels is not None
+    layers = case.analysis.labels.layers.copy()
+    layers[1, 0, 0, 0] = 1
+    with pytest.raises(PermanentError, match="two layers"):
+        documents(replace(case.analysis, labels=replace(case.analysis.labels, layers=layers)), *case.arguments[1:])
 
 
 def test_labels_without_any_voxel_make_no_seg() -> None:
@@ -96,14 +142,14 @@ def test_labels_without_any_voxel_make_no_seg() -> None:
 
 @pytest.mark.parametrize("numbers", [(1, 2, 3, 5), (3,)], ids=["several", "one"])
 def test_each_frame_says_itself_which_segment_it_is_and_none_is_empty(numbers: tuple[int, ...]) -> None:
-    seg = seg_of(cases.positive(numbers=numbers))
-    assert all(len(f.SegmentIdentificationSequence) == 1 for f in seg.PerFrameFunctionalGroupsSequence)
-    assert "SegmentIdentificationSequence" not in seg.SharedFunctionalGroupsSequence[0]
-    assert seg.pixel_array.reshape(int(seg.NumberOfFrames), -1).any(axis=1).all()
+    for seg in segs_of(cases.positive(numbers=numbers)).values():
+        assert all(len(f.SegmentIdentificationSequence) == 1 for f in seg.PerFrameFunctionalGroupsSequence)
+        assert "SegmentIdentificationSequence" not in seg.SharedFunctionalGroupsSequence[0]
+        assert seg.pixel_array.reshape(int(seg.NumberOfFrames), -1).any(axis=1).all()
 
 
 def test_grid_frame_of_reference_and_series_are_those_of_the_images() -> None:
-    case = cases.positive()
+    case = cases.positive(numbers=(1, 2))
     seg, source = seg_of(case), case.headers[0]
     for keyword in ("FrameOfReferenceUID", "Rows", "Columns", "StudyInstanceUID"):
         assert seg[keyword].value == source[keyword].value
@@ -115,8 +161,8 @@ def test_grid_frame_of_reference_and_series_are_those_of_the_images() -> None:
 
 def test_a_segment_is_described_by_colour_codes_place_and_algorithm() -> None:
     case = cases.positive()
-    seg = seg_of(case)
-    for described, segment in zip(seg.SegmentSequence, case.analysis.segments, strict=True):
+    items = [item for seg in segs_of(case).values() for item in seg.SegmentSequence]
+    for described, segment in zip(items, case.analysis.segments, strict=True):
         colour = hd.color.CIELabColor.from_dicom_value(tuple(described.RecommendedDisplayCIELabValue))
         assert np.abs(np.array(colour.to_rgb()) - segment.colour).max() <= 1
         region = described.AnatomicRegionSequence[0]
@@ -136,7 +182,7 @@ def test_headers_may_come_in_any_order_and_hold_more_than_was_analysed() -> None
     labels = Labels(case.analysis.labels.layers[:, part], case.analysis.labels.sop_instance_uids[part])
     shuffled = [case.headers[i] for i in np.random.default_rng(1).permutation(len(case.headers))]
     changed = replace(case, analysis=replace(case.analysis, labels=labels), headers=shuffled)
-    found = masks(seg_of(changed), changed)
+    found = masks_of(changed)
     for segment in case.analysis.segments:
         np.testing.assert_array_equal(found[segment.tracking_id], labels.mask(segment.number))
 
@@ -146,7 +192,7 @@ def test_labels_in_reverse_order_of_the_slices_still_land_on_their_own_images() 
     assert case.analysis.labels is not None
     labels = Labels(case.analysis.labels.layers[:, ::-1], case.analysis.labels.sop_instance_uids[::-1])
     changed = replace(case, analysis=replace(case.analysis, labels=labels))
-    found = masks(seg_of(changed), changed)
+    found = masks_of(changed)
     for segment in case.analysis.segments:
         np.testing.assert_array_equal(found[segment.tracking_id], labels.mask(segment.number))
 
@@ -166,5 +212,5 @@ def test_three_hundred_segments_fit() -> None:
     assert case.analysis.labels is not None
     analysis = replace(case.analysis, segments=segments, labels=replace(case.analysis.labels, layers=layers), findings=())
     made = replace(case, analysis=analysis)
-    found = masks(seg_of(made), made)
+    found = masks_of(made)
     assert len(found) == 300 and all(mask.sum() == 100 for mask in found.values())

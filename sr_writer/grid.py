@@ -1,0 +1,181 @@
+"""Where the planes of a result lie: image, frame and position of each, whatever kind of image they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DS
+
+from domain.errors import PermanentError
+from sr_writer.source import by_uid, has_plane, is_image, stand_in
+
+SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
+
+
+class Kind(Enum):
+    """What the planes are."""
+
+    SERIES = auto()  # single-frame images in a frame of reference
+    FRAMES = auto()  # frames of one multi-frame image in a frame of reference
+    PLAIN = auto()  # images or frames that lie nowhere (ultrasound, projection X-ray)
+    SLIDE = auto()  # the total pixel matrix of one level of a slide
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One source plane. ``frame`` is 1-based, None for single-frame images; ``position`` is Image Position (Patient) as it is
+    written, empty where there is none."""
+
+    header: Dataset
+    frame: int | None
+    position: tuple[str, ...] = ()
+    orientation: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The planes of a result in the order of its arrays; all have the same rows, columns, orientation and frame of reference."""
+
+    kind: Kind
+    planes: tuple[Plane, ...]
+    study_uid: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the arrays."""
+        header = self.planes[0].header
+        if self.kind is Kind.SLIDE:
+            return int(header.TotalPixelMatrixRows), int(header.TotalPixelMatrixColumns)
+        return int(header.Rows), int(header.Columns)
+
+    @property
+    def series_uid(self) -> str:
+        """The series segmented."""
+        return str(self.planes[0].header.SeriesInstanceUID)
+
+    @property
+    def images(self) -> list[Dataset]:
+        """The headers of the images, each once."""
+        return list({id(plane.header): plane.header for plane in self.planes}.values())
+
+    @property
+    def orientation(self) -> list[float]:
+        """Image Orientation (Patient)."""
+        return list(self.planes[0].orientation)
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Image Position (Patient) as numbers, (planes, 3)."""
+        return np.array([[float(value) for value in plane.position] for plane in self.planes])
+
+    def sources(self, planes: Sequence[Plane]) -> list[Dataset]:
+        """These planes as highdicom takes images: one for each plane, or one multi-frame image."""
+        if self.kind is Kind.FRAMES:
+            return [_enhanced(planes, self.study_uid)]
+        return [stand_in(plane.header, self.study_uid) for plane in planes]
+
+
+def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Dataset], study_uid: str) -> Grid:
+    """The grid of arrays whose planes are named so (see domain.results.Labels).
+
+    Raises PermanentError when an image is not there, or when they do not fit together.
+    """
+    known = by_uid(headers)
+    missing = {uid for uid in uids if uid not in known or not is_image(known[uid])}
+    if missing or not uids:
+        raise PermanentError(f"{len(missing)} of {len(set(uids))} segmented images have no usable header.")
+    first = known[uids[0]]
+    if first.SOPClassUID == SLIDE:
+        return Grid(Kind.SLIDE, (Plane(first, None),), study_uid)
+    numbers: Sequence[int | None] = [
+        frame if _multi(known[uid]) else None for uid, frame in zip(uids, frames or [1] * len(uids), strict=True)
+    ]
+    kind = _kind(first)
+    planes = tuple(_plane(kind, known[uid], number) for uid, number in zip(uids, numbers, strict=True))
+    _uniform(kind, planes)
+    return Grid(kind, planes, study_uid)
+
+
+def _kind(header: Dataset) -> Kind:
+    if not header.get("FrameOfReferenceUID"):
+        return Kind.PLAIN
+    if header.get("PerFrameFunctionalGroupsSequence"):
+        return Kind.FRAMES
+    return Kind.SERIES if has_plane(header) and not _multi(header) else Kind.PLAIN
+
+
+def _multi(header: Dataset) -> bool:
+    return int(header.get("NumberOfFrames") or 1) > 1 or bool(header.get("PerFrameFunctionalGroupsSequence"))
+
+
+def _plane(kind: Kind, header: Dataset, frame: int | None) -> Plane:
+    if kind is Kind.PLAIN:
+        return Plane(header, frame)
+    try:
+        found = _geometry(header, frame)
+        position, orientation = found["ImagePositionPatient"], found["ImageOrientationPatient"]
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        raise PermanentError("A segmented image has no position, orientation or spacing.") from error
+    # As highdicom writes them: those of single-frame images are formatted anew, those of frames are copied.
+    written = tuple(str(value if kind is Kind.FRAMES else DS(value, auto_format=True)) for value in position)
+    if len(written) != 3:
+        raise PermanentError("A segmented image has no position of three numbers.")
+    return Plane(header, frame, written, tuple(float(value) for value in orientation))
+
+
+def _geometry(header: Dataset, frame: int | None) -> dict[str, Any]:
+    """Position, orientation and pixel measures of one plane, from wherever its header keeps them (PS3.3 C.7.6.2, C.7.6.16.2)."""
+    if frame is None:
+        return {keyword: header[keyword].value for keyword in ("ImagePositionPatient", "ImageOrientationPatient")}
+    own = header.PerFrameFunctionalGroupsSequence[frame - 1]
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+
+    def macro(keyword: str) -> Dataset:
+        found: Dataset = (own.get(keyword) or shared.get(keyword))[0]
+        return found
+
+    return {
+        "ImagePositionPatient": macro("PlanePositionSequence").ImagePositionPatient,
+        "ImageOrientationPatient": macro("PlaneOrientationSequence").ImageOrientationPatient,
+        "measures": macro("PixelMeasuresSequence"),
+    }
+
+
+def _uniform(kind: Kind, planes: Sequence[Plane]) -> None:
+    """Raises PermanentError when the planes cannot be those of one SEG (PS3.3 C.8.20.3, A.51)."""
+    seen = set()
+    for plane in planes:
+        header = plane.header
+        uids = str(header.get("FrameOfReferenceUID", "")), str(header.SeriesInstanceUID)
+        seen.add((header.Rows, header.Columns, *uids, plane.orientation))
+    if len(seen) != 1:
+        raise PermanentError("The segmented images differ in size, orientation, frame of reference or series.")
+    if len({(id(plane.header), plane.frame) for plane in planes}) != len(planes):
+        raise PermanentError("A source image is named for two planes.")
+    if kind is not Kind.PLAIN and len({plane.position for plane in planes}) != len(planes):
+        raise PermanentError("Two segmented images lie at the same position.")
+
+
+def _enhanced(planes: Sequence[Plane], study_uid: str) -> Dataset:
+    """A multi-frame image of these frames alone, its geometry where highdicom looks for it."""
+    image = stand_in(planes[0].header, study_uid)
+    for keyword in ("NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        image.pop(keyword, None)  # or setting it would change the header, which shares the element
+    image.NumberOfFrames = len(planes)
+    geometries = [_geometry(plane.header, plane.frame) for plane in planes]
+    shared, orientation = Dataset(), Dataset()
+    orientation.ImageOrientationPatient = geometries[0]["ImageOrientationPatient"]
+    shared.PixelMeasuresSequence = [geometries[0]["measures"]]
+    shared.PlaneOrientationSequence = [orientation]
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.PerFrameFunctionalGroupsSequence = []
+    for geometry in geometries:
+        frame, position = Dataset(), Dataset()
+        position.ImagePositionPatient = geometry["ImagePositionPatient"]
+        frame.PlanePositionSequence = [position]
+        image.PerFrameFunctionalGroupsSequence.append(frame)
+    return image
