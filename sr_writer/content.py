@@ -77,12 +77,12 @@ def _labelled(role: str, kind: Type, labels: Labels, part: _Part) -> Content:
 
     def one(segment: int, plane: int, first: int, end: int) -> Pixels:
         mask = labels.layers[layer_of[segment], plane, first:end] == label_of[segment]
-        return mask.view(np.uint8)
+        return np.asarray(mask).view(np.uint8)
 
     def merged(_: int, plane: int, first: int, end: int) -> Pixels:
         layers = sorted(set(layer_of.values()))
         planes = (table[labels.layers[layer, plane, first:end]] for layer in layers)
-        return np.bitwise_or.reduce(list(planes))  # one of them at most is not 0
+        return np.asarray(np.bitwise_or.reduce(list(planes)))  # one of them at most is not 0
 
     label_of = {number: segment.number for number, segment in part.segments.items()}
     layer_of = dict(zip(numbers.tolist(), part.lines.layer.tolist(), strict=True))

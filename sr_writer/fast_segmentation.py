@@ -36,7 +36,8 @@ def streamed(content: Content, grid: Grid, described: Dataset) -> tuple[Document
     order = _order(grid)
     filled = set(content.frames[:, 1].tolist())
     rank = {plane: number for number, plane in enumerate((p for p in order if p in filled), 1)}
-    frames = content.frames[np.lexsort(([rank[plane] for plane in content.frames[:, 1].tolist()], content.frames[:, 0]))]
+    ranks = np.array([rank[plane] for plane in content.frames[:, 1].tolist()])
+    frames = content.frames[np.lexsort((ranks, content.frames[:, 0]))]
     head = _head(content, grid, described, sorted(filled), len(frames))
     groups = frame_groups(grid, frames, rank)
     whole, sample = Dataset(), Dataset()
@@ -88,7 +89,7 @@ def _space(head: Dataset, grid: Grid) -> None:
     if _says_spacing(grid):
         return
     measures.pop("SpacingBetweenSlices", None)
-    spacing, _ = hd.spatial.get_volume_positions(grid.positions, grid.orientation)
+    spacing, _ = hd.spatial.get_volume_positions(grid.positions.tolist(), grid.orientation)
     if spacing is not None:
         measures.SpacingBetweenSlices = format_number_as_ds(spacing)
 
@@ -104,7 +105,7 @@ def _is_volume(content: Content, grid: Grid, filled: Sequence[int]) -> bool:
     """Whether highdicom calls the frames a volume (PS3.3 C.7.6.17): one channel, evenly spaced along the normal as given."""
     if len(filled) < 2 or (content.type is not Type.LABELMAP and len(content.segments) > 1):
         return False
-    spacing, _ = hd.spatial.get_volume_positions(grid.positions[list(filled)], grid.orientation, sort=False)
+    spacing, _ = hd.spatial.get_volume_positions(grid.positions[list(filled)].tolist(), grid.orientation, sort=False)
     return spacing is not None and spacing > 0
 
 

@@ -109,7 +109,7 @@ class _Reports:
         return self._report("sr", words, groups, list(images.values()))
 
     def _volumetric(self) -> list[Document]:
-        placed = [(f, self._places[f.segment]) for f in self._analysis.findings if f.segment in self._places]
+        placed = [(f, place) for f in self._analysis.findings if (place := self._places.get(f.segment or 0)) is not None]
         groups = [volumetric(finding, place, self._heading) for finding, place in placed]
         if not groups:
             return []

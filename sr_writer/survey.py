@@ -63,4 +63,4 @@ def _lines(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.intp]:
     tails = np.append(heads[1:], len(values)) - 1
     columns = pixels.shape[1]
     lines = np.column_stack([values[heads], starts[order][heads] // columns, ends[order][tails] // columns]).astype(np.intp)
-    return lines[lines[:, 0] != 0]
+    return np.asarray(lines[lines[:, 0] != 0])
