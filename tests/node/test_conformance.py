@@ -1,0 +1,56 @@
+"""The statement tells what this configuration does, and names no service that is switched off."""
+
+from pathlib import Path
+
+import pytest
+
+from node.__main__ import main
+from node.config_keys import KEYS
+from node.conformance import CLASSES
+from tests.inference import small_package
+
+BASE = """
+[scp]
+ae_title = "NODE7"
+port = 11199
+[[model]]
+package = "tiny"
+send_to = ["pacs"]
+[[destination]]
+name = "pacs"
+host = "127.0.0.1"
+ae_title = "PACS"
+"""
+
+
+@pytest.fixture
+def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> object:
+    small_package.build(tmp_path / "tiny")
+
+    def ask(more: str = "") -> str:
+        (tmp_path / "node.toml").write_text(BASE + more)
+        assert main(["conformance", "-c", str(tmp_path / "node.toml")]) == 0
+        return capsys.readouterr().out
+
+    return ask
+
+
+def test_titles_ports_models_and_classes_are_those_of_the_configuration(said: object) -> None:
+    text = said()  # type: ignore[operator]
+    for word in ("NODE7", "11199", "test-lungs", "Comprehensive 3D SR Storage", "Segmentation Storage", "Evidence Creator"):
+        assert word in text
+    assert "STOW-RS (PS3.18 10.5) | off" in text and "DICOM TLS: off." in text
+    assert "Study Root Query/Retrieve" not in text
+
+
+def test_what_is_switched_on_is_said(said: object) -> None:
+    text = said("count = true\n[console]\nstow = true\n")  # type: ignore[operator]
+    assert "origin server" in text and "Study Root Query/Retrieve" in text
+
+
+def test_every_output_that_can_be_configured_has_its_sop_class() -> None:
+    (key,) = [key for key in KEYS if key.section == "destination" and key.name == "outputs"]
+    assert key.check is not None
+    allowed = [name for name in CLASSES if not key.check([name])]
+    assert allowed and key.check(["nothing-such"])
+    assert {"sr", "seg"} <= set(allowed)
