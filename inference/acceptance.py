@@ -16,8 +16,8 @@ import openvino as ov
 
 from domain.errors import AncillaError, PackageError
 from inference import golden, tuning
-from inference.analyse import Analyser
-from inference.package import Package
+from inference.analyse import analyser_of
+from inference.package import AnyPackage
 from inference.running import PRECISIONS, Compiled, Way, native_precisions
 
 FOLDER: Final = "accepted"  # below data_dir
@@ -66,7 +66,7 @@ class Acceptance:
         return trial
 
 
-def accept(package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> Acceptance:
+def accept(package: AnyPackage, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> Acceptance:
     """Tries FP32 and what ``precision`` may come to; raises PackageError when the package cannot be tried at all."""
     settled = Way(threads=threads).settled()
     trials = [_trial(package, one, settled.threads, cache_dir) for one in _wanted(package, precision)]
@@ -120,7 +120,7 @@ def _file(data_dir: Path, digest: str, threads: int) -> Path:
     return data_dir / FOLDER / f"{mark}.json"
 
 
-def _wanted(package: Package, precision: str) -> Sequence[str]:
+def _wanted(package: AnyPackage, precision: str) -> Sequence[str]:
     if precision not in PRECISIONS:
         raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision != "auto":
@@ -128,11 +128,11 @@ def _wanted(package: Package, precision: str) -> Sequence[str]:
     return [one for one in native_precisions() if one in package.precisions]
 
 
-def _trial(package: Package, precision: str, threads: int, cache_dir: Path | None) -> Trial:
+def _trial(package: AnyPackage, precision: str, threads: int, cache_dir: Path | None) -> Trial:
     if precision not in native_precisions():
         return Trial(precision, False, f"this CPU has no instructions for {precision}", 0.0)
     try:
-        analyser = Analyser(package, precision, threads, cache_dir)
+        analyser = analyser_of(package, precision, threads, cache_dir)
         wrong = [f"{case.case}: {case.words}" for case in golden.run(analyser) if not case.agrees]
     except AncillaError as error:
         return Trial(precision, False, str(error), 0.0)
@@ -141,9 +141,9 @@ def _trial(package: Package, precision: str, threads: int, cache_dir: Path | Non
     return Trial(precision, not wrong, "; ".join(wrong), pace, network.way.streams, network.way.batch)
 
 
-def _tuned(package: Package, trial: Trial, threads: int, cache_dir: Path | None) -> Trial:
+def _tuned(package: AnyPackage, trial: Trial, threads: int, cache_dir: Path | None) -> Trial:
     def make(way: Way) -> Compiled:
-        return Analyser(package, way.precision, way.threads, way.cache_dir, way.streams, way.batch).network
+        return analyser_of(package, way.precision, way.threads, way.cache_dir, way.streams, way.batch).network
 
     best, pace = tuning.fastest(make, Way(trial.precision, threads, cache_dir=cache_dir))
     return replace(trial, per_second=round(pace, 2), streams=best.streams, batch=best.batch)

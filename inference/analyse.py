@@ -14,8 +14,9 @@ from inference import report
 from inference.contract import Contract
 from inference.early import begin
 from inference.engine import Engine
+from inference.images.analyse import ImageAnalyser
 from inference.kept import Kept
-from inference.package import Package
+from inference.package import AnyPackage, Package
 from inference.running import PRECISIONS, Compiled, Way
 from inference.series import Stack, stack
 from inference.source import Source, text
@@ -76,6 +77,23 @@ class Analyser:
         for step in self.package.postprocessing:
             step(grid)
         return report.read(self.package, to_source(grid, volume), volume)
+
+
+AnyAnalyser = Analyser | ImageAnalyser
+
+
+def analyser_of(
+    package: AnyPackage,
+    precision: str = "auto",
+    threads: int = 0,
+    cache_dir: Path | None = None,
+    streams: int = 0,
+    batch: int = 1,
+) -> AnyAnalyser:
+    """The analyser for a package of any kind, compiled; raises PackageError."""
+    if isinstance(package, Package):
+        return Analyser(package, precision, threads, cache_dir, streams, batch)
+    return ImageAnalyser(package, precision, threads, cache_dir, streams, batch)
 
 
 def choose(sources: Sequence[Source], contract: Contract) -> tuple[str, Stack | UnsuitableError]:

@@ -22,6 +22,11 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 Files = Mapping[str, bytes]
 
 
+def int8_file(network: str) -> str:
+    """The name of the INT8 form of a network file, which lies beside it."""
+    return f"{network.rsplit('.', 1)[0]}-int8.xml"
+
+
 def read_files(path: Path, ratio: int = MOST_RATIO) -> dict[str, bytes]:
     """Every file of a folder or zip by its path with ``/``, whether or not it is sealed; raises PackageError."""
     try:

@@ -14,9 +14,12 @@ import numpy.typing as npt
 
 from domain.errors import AncillaError, PackageError, UnsuitableError
 from inference import archive
-from inference.analyse import Analyser
+from inference.analyse import Analyser, AnyAnalyser, analyser_of
+from inference.images import golden as of_images
+from inference.images.analyse import ImageAnalyser
+from inference.images.package import ImagePackage
 from inference.keys import Table
-from inference.package import Package, load, understand
+from inference.package import AnyPackage, Package, load, understand
 from inference.report import Reading
 from inference.volume import Volume
 
@@ -45,13 +48,13 @@ class Expected:
     labels: npt.NDArray[np.uint8] | None
 
 
-def check(package: Package, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> list[Agreement]:
+def check(package: AnyPackage, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> list[Agreement]:
     """Runs every golden case; raises PackageError when the network or a case cannot be used at all."""
-    analyser = Analyser(package, precision, threads, cache_dir)
+    analyser = analyser_of(package, precision, threads, cache_dir)
     return run(analyser)
 
 
-def run(analyser: Analyser) -> list[Agreement]:
+def run(analyser: AnyAnalyser) -> list[Agreement]:
     """The same with a network that is compiled already."""
     return [_agreement(analyser, case) for case in analyser.package.golden_cases()]
 
@@ -59,9 +62,12 @@ def run(analyser: Analyser) -> list[Agreement]:
 def record(folder: Path) -> None:
     """Runs golden/*.npz in FP32 and writes what came out as what is expected: golden/*.json, and labels into the .npz."""
     package = understand(archive.read_files(folder))
-    analyser = Analyser(package, "fp32")
     if not package.golden_cases():
         raise PackageError("there is no golden/<case>.npz")
+    if isinstance(package, ImagePackage):
+        of_images.record(folder, package)
+        return
+    analyser = Analyser(package, "fp32")
     for case in package.golden_cases():
         volume, _ = _volume(package, case)
         reading = analyser.read(volume)
@@ -72,14 +78,19 @@ def record(folder: Path) -> None:
         np.savez_compressed(path.with_name(f"{case}.npz"), hu=volume.hu, spacing=spacing, labels=reading.layers)
 
 
-def _agreement(analyser: Analyser, case: str) -> Agreement:
-    volume, labels = _volume(analyser.package, case)
-    expected = _expected(analyser.package, case, labels)
+def _agreement(analyser: AnyAnalyser, case: str) -> Agreement:
     try:
-        words = "; ".join(_differences(analyser.package, analyser.read(volume), expected))
+        found = of_images.differences(analyser, case) if isinstance(analyser, ImageAnalyser) else _of_volume(analyser, case)
+        words = "; ".join(found)
     except UnsuitableError as error:
         words = f"not analysed: {error}"
     return Agreement(case, not words, words, analyser.algorithm().precision)
+
+
+def _of_volume(analyser: Analyser, case: str) -> list[str]:
+    volume, labels = _volume(analyser.package, case)
+    expected = _expected(analyser.package, case, labels)
+    return _differences(analyser.package, analyser.read(volume), expected)
 
 
 def _differences(package: Package, reading: Reading, expected: Expected) -> list[str]:

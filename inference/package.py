@@ -15,6 +15,9 @@ from domain.results import Algorithm, Code, Segment
 from inference import archive
 from inference.contract import Contract, Manifest, Network, Tolerances, read_manifest
 from inference.descriptors import read_segments
+from inference.images.contract import KINDS
+from inference.images.package import ImagePackage
+from inference.images.package import understand as understand_images
 from inference.measure import MOST_COMBINATIONS, combinations
 from inference.plan import Plan, read_plan
 from inference.steps.post import PostStep
@@ -106,9 +109,9 @@ class Package:
         """
         name = file or self.network.file
         if precision == "int8":
-            if not self.tolerances.int8 or int8_file(name) not in self.files:
+            if not self.tolerances.int8 or archive.int8_file(name) not in self.files:
                 raise PackageError(f"the package {self.id} has no INT8 network; `ancilla models quantize` makes one")
-            name = int8_file(name)
+            name = archive.int8_file(name)
         return self.files[name], self.files.get(f"{name.removesuffix('.xml')}.bin", b"") if name.endswith(".xml") else b""
 
     def golden_cases(self) -> tuple[str, ...]:
@@ -131,12 +134,10 @@ class Package:
         )
 
 
-def int8_file(network: str) -> str:
-    """The name of the INT8 form of a network file, which lies beside it."""
-    return f"{network.rsplit('.', 1)[0]}-int8.xml"
+AnyPackage = Package | ImagePackage
 
 
-def load(path: Path) -> Package:
+def load(path: Path) -> AnyPackage:
     """A sealed package (folder or zip); raises PackageError."""
     files = archive.read_files(path)
     digest = archive.verify(files)
@@ -149,20 +150,30 @@ def load(path: Path) -> Package:
     return package
 
 
-def understand(files: archive.Files, digest: str = "") -> Package:
+def understand(files: archive.Files, digest: str = "") -> AnyPackage:
     """The package these files make, seal and golden cases not looked at; raises PackageError."""
     for name in ("package.toml", "segments.json", "report.json", CARD):
         if name not in files:
             raise PackageError(f"{name} is missing")
     about = _parsed(files, "package.toml", tomllib.loads)
     segments, layer_of = read_segments(_parsed(files, "segments.json", json.loads))
+    if _kind(about) in KINDS:
+        images = understand_images(files, about, _parsed(files, "report.json", json.loads), segments, digest)
+        _check_files(images, images.networks)
+        return images
     if combinations(layer_of) > MOST_COMBINATIONS:
         raise PackageError("segments.json: too many segments in too many layers")
     manifest = read_manifest(about, layer_of)
     plan = read_plan(_parsed(files, "report.json", json.loads), layer_of, manifest.contract.units)
     package = Package(digest, manifest, _tracked(segments, manifest.id, plan), layer_of, plan, files)
-    _check_files(package)
+    _check_files(package, (package.network.file,))
     return package
+
+
+def _kind(about: dict[str, object]) -> object:
+    """``kind`` of ``[input]``; what has none is a package over volumes."""
+    table = about.get("input")
+    return table.get("kind", "volume") if isinstance(table, dict) else ""
 
 
 def _tracked(segments: tuple[Segment, ...], package_id: str, plan: Plan) -> tuple[Segment, ...]:
@@ -188,21 +199,20 @@ def _parsed(files: archive.Files, name: str, parse: Callable[[str], dict[str, ob
         raise PackageError(f"{name} is not readable: {error}") from error
 
 
-def _check_files(package: Package) -> None:
-    network = package.network.file
-    allowed = {"package.toml", "segments.json", "report.json", CARD, "LICENSE", "NOTICE", archive.SUMS, network}
-    if not network.endswith((".xml", ".onnx")) or "/" in network:
-        raise PackageError("package.toml: network: 'file' must be an .xml (OpenVINO) or .onnx file beside package.toml")
-    if network.endswith(".xml"):
-        allowed.add(network.removesuffix(".xml") + ".bin")
-    if package.tolerances.int8:
-        allowed |= {int8_file(network), int8_file(network).removesuffix(".xml") + ".bin"}
-    for name in sorted({network, *allowed} - {"LICENSE", "NOTICE", archive.SUMS}):
+def _check_files(package: AnyPackage, networks: tuple[str, ...]) -> None:
+    needed = {"package.toml", "segments.json", "report.json", CARD}
+    for network in networks:
+        if not network.endswith((".xml", ".onnx")) or "/" in network:
+            raise PackageError("package.toml: network: 'file' must be an .xml (OpenVINO) or .onnx file beside package.toml")
+        needed |= {network, network.removesuffix(".xml") + ".bin"} if network.endswith(".xml") else {network}
+    small = {archive.int8_file(networks[0])} if package.tolerances.int8 else set()
+    small |= {name for network in networks[1:] if (name := archive.int8_file(network)) in package.files}
+    needed |= small | {name.removesuffix(".xml") + ".bin" for name in small}
+    for name in sorted(needed):
         if name not in package.files:
             raise PackageError(f"{name} is missing")
-    cases = package.golden_cases()
-    allowed |= {f"golden/{case}{suffix}" for case in cases for suffix in (".npz", ".json")}
-    for name in sorted(set(package.files) - allowed):
+    golden = {f"golden/{case}{suffix}" for case in package.golden_cases() for suffix in (".npz", ".json")}
+    for name in sorted(set(package.files) - needed - golden - {"LICENSE", "NOTICE", archive.SUMS}):
         raise PackageError(f"{name} has no place in a model package")
 
 

@@ -16,9 +16,9 @@ import openvino as ov
 
 from domain.errors import PackageError
 from inference import archive, golden, running
-from inference.analyse import Analyser
+from inference.analyse import analyser_of
 from inference.graph import read_network
-from inference.package import Package, int8_file, load, seal, understand
+from inference.package import AnyPackage, load, seal, understand
 from inference.source import Source
 
 MOST_INPUTS: Final = 300  # what NNCF looks at by default
@@ -99,7 +99,7 @@ def _closeness(left: Array, right: Array) -> float:
     return 1 - float(np.abs(left - right).mean()) / size if size else float((left == right).mean())
 
 
-def _check(package: Package, folder: Path, out: Path | None) -> None:
+def _check(package: AnyPackage, folder: Path, out: Path | None) -> None:
     if not folder.is_dir() and out is None:
         raise PackageError("a zip file cannot be changed: name a folder to write to with --out")
     if out is not None and out.exists() and any(out.iterdir()):
@@ -108,9 +108,9 @@ def _check(package: Package, folder: Path, out: Path | None) -> None:
         raise PackageError(f"the package {package.id} has an INT8 network already")
 
 
-def _observed(package: Package, studies: Iterable[Sequence[Source]]) -> list[Array]:
+def _observed(package: AnyPackage, studies: Iterable[Sequence[Source]]) -> list[Array]:
     heard = _Inputs(MOST_INPUTS)
-    analyser = Analyser(package, "fp32")
+    analyser = analyser_of(package, "fp32")
     with running.overheard(package.network.file, heard.hear):
         golden.run(analyser)
         for sources in studies:
@@ -155,7 +155,7 @@ def _quantized(model: Any, inputs: list[Array], reference: list[list[Array]]) ->
 
 
 def _serialized(model: Any, network: str) -> dict[str, bytes]:
-    name = int8_file(network)
+    name = archive.int8_file(network)
     with TemporaryDirectory() as folder:
         file = Path(folder, name)
         ov.save_model(model, file, compress_to_fp16=False)

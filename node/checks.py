@@ -9,7 +9,7 @@ from delivery import dicom
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
 from inference import golden
-from inference.package import Package, load
+from inference.package import AnyPackage, load
 from node.config import Settings
 
 
@@ -71,7 +71,7 @@ def verify_package(path: Path, run_golden: bool = True) -> list[Check]:
     return [whole, *(_golden(package) if run_golden else ())]
 
 
-def _golden(package: Package) -> list[Check]:
+def _golden(package: AnyPackage) -> list[Check]:
     try:
         agreements = golden.check(package)
     except AncillaError as error:

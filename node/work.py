@@ -12,9 +12,9 @@ from domain.early import EarlyOrder
 from domain.errors import PackageError
 from domain.jobs import Answer, Order, Outcome
 from domain.results import Algorithm, Analysis
-from inference.analyse import Analyser
+from inference.analyse import AnyAnalyser, analyser_of
 from inference.kept import Kept
-from inference.package import Package, load
+from inference.package import AnyPackage, load
 from inference.source import Source
 from node.comparing import Compared, compared
 from node.opened import taken
@@ -24,7 +24,7 @@ from sr_writer.document import Document
 from sr_writer.picture import overlay
 from sr_writer.results import documents
 
-_ANALYSERS: dict[tuple[str, str, str, int], Analyser] = {}  # compiled once per worker
+_ANALYSERS: dict[tuple[str, str, str, int], AnyAnalyser] = {}  # compiled once per worker
 
 
 class Clock:
@@ -72,17 +72,17 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
     return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
 
 
-def analyser_for(order: Order | EarlyOrder) -> Analyser:
+def analyser_for(order: Order | EarlyOrder) -> AnyAnalyser:
     """The compiled model of an order; the digest is checked whenever the package is read."""
     key = (order.package, order.package_digest, order.precision, order.threads)
     if key not in _ANALYSERS:
         package = _package(order)
         cache = Path(order.data_dir) / "compiled" if order.spool_dir else None  # not into a results folder
-        _ANALYSERS[key] = Analyser(package, order.precision, order.threads, cache)
+        _ANALYSERS[key] = analyser_of(package, order.precision, order.threads, cache)
     return _ANALYSERS[key]
 
 
-def _package(order: Order | EarlyOrder) -> Package:
+def _package(order: Order | EarlyOrder) -> AnyPackage:
     package = load(Path(order.package))
     if package.digest != order.package_digest:
         raise PackageError(
@@ -120,10 +120,19 @@ def _verdict(order: Order, sources: Callable[[], Sequence[Source]]) -> tuple[Ana
 
 
 def _headers(analysis: Analysis, sources: Sequence[Source]) -> list[Dataset]:
-    """Those of the series analysed; all of them when it is none of these."""
+    """Those of the series analysed and of every other image spoken of; all of them when there is none of these."""
     readable = [source for source in sources if not source.fault]
-    chosen = [source for source in readable if source.series_uid == analysis.series_uid]
+    told = _told(analysis)
+    chosen = [source for source in readable if source.series_uid == analysis.series_uid or source.uid in told]
     return [source.header for source in chosen or readable]
+
+
+def _told(analysis: Analysis) -> set[str]:
+    """SOP Instance UIDs of the images an analysis speaks of: it may be of several series."""
+    told = {finding.outline.sop_instance_uid for finding in analysis.findings if finding.outline is not None}
+    told |= {statement.sop_instance_uid for statement in analysis.statements}
+    told |= {key.sop_instance_uid for key in analysis.key_images} | {marks.sop_instance_uid for marks in analysis.marks}
+    return told | set(analysis.labels.sop_instance_uids if analysis.labels is not None else ())
 
 
 def _documents(order: Order, seen: Compared, algorithm: Algorithm, headers: Sequence[Dataset]) -> tuple[Document, ...]:
