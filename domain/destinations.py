@@ -16,6 +16,7 @@ class Destination:
     path: str = ""  # of a folder
     outputs: tuple[str, ...] = ("sr", "seg")
     timeout_seconds: float = 30.0
+    priors: bool = False  # ask by C-FIND and C-GET for the patient's earlier reports, where this node has none itself
     count: bool = False  # ask by C-FIND how many images of a study it has, before the study counts as complete
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from domain.destinations import Destination
 from domain.instances import Instance
 from domain.moves import JobState
 
@@ -116,6 +117,7 @@ class Order:
     missing: tuple[str, ...] = ()  # sentences that go into the report as limits of the analysis
     prior_study: str = ""  # Study Instance UID of the patient's earlier study that the same model answered
     prior: tuple[Artifact, ...] = ()  # its results
+    prior_from: tuple[Destination, ...] = ()  # who is asked for one when ``prior`` is empty
     language: str = "en"  # of the sentences in the reports
     cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
 

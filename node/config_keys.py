@@ -179,6 +179,13 @@ KEYS: Final = (
     Key("destination", "calling_ae", str, "", "how we name ourselves to it; empty: scp.ae_title"),
     Key("destination", "path", str, "", "of a folder destination: where files are written"),
     Key("destination", "outputs", list, ["sr", "seg"], "which results it gets: sr, seg", one_of("sr", "seg")),
+    Key(
+        "destination",
+        "priors",
+        bool,
+        False,
+        "true: ask it by C-FIND and C-GET for a patient's earlier reports when this node has none; see study.compare",
+    ),
     Key("destination", "count", bool, False, "true: ask by C-FIND whether it has more images of a study than this node"),
     Key("destination", "timeout_seconds", float, 30.0, "for connecting and for each answer", between(1, 3600)),
     Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),

@@ -60,6 +60,7 @@ class Orders:
             missing=job.missing,
             prior_study=prior_study,
             prior=tuple(prior),
+            prior_from=tuple(d for d in settings.destinations if d.priors) if settings.study.compare else (),
             language=settings.node.language,
             cache_dir=str(self._cache(job.study_uid, job.package_digest)) if settings.compute.optimistic else "",
         )
