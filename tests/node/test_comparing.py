@@ -17,7 +17,7 @@ __all__ = ["order", "package"]  # fixtures
 pytestmark = pytest.mark.peer
 
 
-def test_the_pacs_is_asked_for_what_this_node_does_not_have(order: MakeOrder, tmp_path: Path) -> None:  # noqa: F811
+def test_the_pacs_is_asked_for_what_this_node_does_not_have(order: MakeOrder, tmp_path: Path) -> None:
     before = order(Series(slices=12, seed="before", tags={"StudyDate": "20250203"}), out_dir=str(tmp_path / "results" / "b"))
     earlier = work.perform(before)
     silent = Destination("silent", "dicom", "127.0.0.1", peers.free_port(), "NOBODY", "ANCILLA", timeout_seconds=1)
