@@ -69,8 +69,8 @@ def _associate(destination: Destination, received: list[bytes]) -> Association:
     ae.add_requested_context(StudyRootQueryRetrieveInformationModelGet)
     for uid in REPORTS:
         ae.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    handlers = [(evt.EVT_C_STORE, _keep, [received])]
-    roles = [build_role(uid, scp_role=True) for uid in REPORTS]
+    handlers: list[Any] = [(evt.EVT_C_STORE, _keep, [received])]
+    roles: list[Any] = [build_role(uid, scp_role=True) for uid in REPORTS]
     try:
         association = ae.associate(
             destination.host, destination.port, ae_title=destination.ae_title, ext_neg=roles, evt_handlers=handlers
