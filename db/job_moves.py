@@ -9,7 +9,7 @@ from db.audit_rows import Transaction, as_json
 from db.schema import jobs
 from domain.audit import Event
 from domain.errors import LostLeaseError, PermanentError
-from domain.jobs import Job, JobKind
+from domain.jobs import Job, JobKind, Priority
 from domain.moves import JOB_MOVES, JobMove
 
 _EVENTS: Final = {
@@ -65,6 +65,7 @@ def insert_job(
     destination: str = "",
     parent_id: int | None = None,
     missing: tuple[str, ...] = (),
+    priority: Priority = Priority.ROUTINE,
 ) -> int:
     """Queue a new job, with its audit row; returns its id."""
     values = {
@@ -88,8 +89,11 @@ def insert_job(
         "summary": "",
         "timings": "{}",
         "missing": as_json(list(missing)),
+        "priority": int(priority),
     }
     job_id = int(tx.connection.execute(insert(jobs).values(values).returning(jobs.c.job_id)).scalar_one())
     details = {"destination": destination, "input": input_digest, "kind": kind.value, "model": model_id, "revision": revision}
+    if priority is not Priority.ROUTINE:
+        details["priority"] = priority.name.lower()
     tx.audit(Event.QUEUED, "node", details, study_uid, job_id)
     return job_id

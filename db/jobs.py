@@ -1,10 +1,10 @@
 """Jobs: claimed with a lease and a fencing token, finished once, and everything that follows in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, select, update
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
@@ -15,7 +15,7 @@ from db.times import seconds, to_micros
 from domain.audit import Event
 from domain.destinations import Sent
 from domain.errors import LostLeaseError, PermanentError
-from domain.jobs import Answer, Artifact, Job, JobKind, Outcome
+from domain.jobs import Answer, Artifact, Job, JobKind, Outcome, Priority
 from domain.moves import JobMove, JobState
 
 _MOVE_OF: Final = {
@@ -31,15 +31,25 @@ class Jobs:
 
     _database: Database
 
-    def claim(self, kind: JobKind, worker: str, lease_seconds: float, destination: str | None = None) -> Job | None:
-        """The job that has waited longest, now running and leased to ``worker``; None when nothing waits.
+    def claim(
+        self,
+        kind: JobKind,
+        worker: str,
+        lease_seconds: float,
+        destination: str | None = None,
+        without: Collection[str] = (),
+        least: Priority = Priority.LOW,
+    ) -> Job | None:
+        """The most urgent job, of these the one that has waited longest, now running and leased to ``worker``; None for none.
 
-        ``started_at`` is that of the first claim for ever. ``destination`` narrows deliveries to one.
+        ``started_at`` is that of the first claim for ever. ``destination`` narrows deliveries to one, ``without`` leaves out jobs
+        of these models, ``least`` those that are less urgent.
         """
-        if self._next(kind, destination, self._database.now()) is None:
+        about = (kind, destination, frozenset(without), least)
+        if self._next(*about) is None:
             return None  # no write lock for an empty queue
         with self._database.write() as tx:
-            row = tx.connection.execute(_waiting(kind, destination, tx.now)).one_or_none()
+            row = tx.connection.execute(_waiting(*about, tx.now)).one_or_none()
             if row is None:
                 return None
             job = job_of(row)
@@ -47,6 +57,11 @@ class Jobs:
             times = {"lease_until": tx.now + seconds(lease_seconds), "started_at": row.started_at or tx.now}
             move_job(tx, job, JobMove.CLAIM, "node", {**values, **times}, {"worker": worker})
             return _get(tx, job.job_id)
+
+    def waits(self, kind: JobKind, without: Collection[str] = (), least: Priority = Priority.LOW) -> Job | None:
+        """The job that ``claim`` would give."""
+        row = self._next(kind, None, frozenset(without), least)
+        return None if row is None else job_of(row)
 
     def renew(self, job: Job, lease_seconds: float) -> None:
         """Hold on to a running job. Raises LostLeaseError."""
@@ -66,6 +81,7 @@ class Jobs:
         timings = {part: round(spent, 6) for part, spent in answer.timings.items()}
         with self._database.write() as tx:
             details = {"artifacts": len(answer.artifacts), "outcome": answer.outcome.value, "timings": timings}
+            details |= {"precision": answer.precision} if answer.precision else {}
             values = {"outcome": answer.outcome, "summary": answer.summary, "timings": as_json(timings), "reason": answer.reason}
             move_job(tx, job, _MOVE_OF[answer.outcome], "node", values, details)
             _replace_artifacts(tx, job.job_id, answer.artifacts)
@@ -168,9 +184,9 @@ class Jobs:
         with self._database.read() as connection:
             return [Sent(row.sop_instance_uid, row.status, row.comment) for row in connection.execute(query)]
 
-    def _next(self, kind: JobKind, destination: str | None, now: int) -> object | None:
+    def _next(self, kind: JobKind, destination: str | None, without: frozenset[str], least: Priority) -> Row[Any] | None:
         with self._database.read() as connection:
-            return connection.execute(_waiting(kind, destination, now)).one_or_none()
+            return connection.execute(_waiting(kind, destination, without, least, self._database.now())).one_or_none()
 
     def _move(self, job: Job, move: JobMove, values: dict[str, Any]) -> None:
         with self._database.write() as tx:
@@ -185,11 +201,13 @@ def requeue(tx: Transaction, which: ColumnElement[bool], reason: str) -> list[Jo
     return [_get(tx, job.job_id) for job in found]
 
 
-def _waiting(kind: JobKind, destination: str | None, now: int) -> Any:
-    terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now]
+def _waiting(kind: JobKind, destination: str | None, without: frozenset[str], least: Priority, now: int) -> Any:
+    terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now, jobs.c.priority <= int(least)]
+    if without:
+        terms.append(jobs.c.model_id.not_in(sorted(without)))
     if destination is not None:
         terms.append(jobs.c.destination == destination)
-    return select(jobs).where(*terms).order_by(jobs.c.run_at, jobs.c.job_id).limit(1)
+    return select(jobs).where(*terms).order_by(jobs.c.priority, jobs.c.run_at, jobs.c.job_id).limit(1)
 
 
 def _get(tx: Transaction, job_id: int) -> Job:
@@ -224,6 +242,7 @@ def _deliver(tx: Transaction, job: Job) -> None:
             input_digest=job.input_digest,
             destination=destination,
             parent_id=job.job_id,
+            priority=job.priority,
         )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Row
 
 from db.times import from_micros, maybe_from_micros
 from domain.instances import Caller, Header, Instance, Place
-from domain.jobs import Artifact, Job, JobKind, Outcome
+from domain.jobs import Artifact, Job, JobKind, Outcome, Priority
 from domain.moves import JobState, StudyState
 from domain.strangers import Stranger
 from domain.studies import Evidence, Study
@@ -68,6 +68,7 @@ def job_of(row: Row[Any]) -> Job:
         summary=row.summary,
         timings=json.loads(row.timings),
         missing=tuple(json.loads(row.missing)),
+        priority=Priority(row.priority),
     )
 
 

@@ -168,6 +168,7 @@ jobs = Table(
     Column("summary", Text, nullable=False, server_default=""),
     Column("timings", Text, nullable=False, server_default="{}"),
     Column("missing", Text, nullable=False, server_default="[]"),
+    Column("priority", Integer, nullable=False, server_default="2"),  # domain.jobs.Priority
     Index("jobs_queue", "state", "kind", "run_at"),
     Index("jobs_study", "study_uid"),
     Index("jobs_parent", "parent_id"),

@@ -204,6 +204,7 @@ def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
         input_digest=digest,
         destinations=job.destinations,
         missing=job.missing,
+        priority=job.priority,
     )
 
 

@@ -37,6 +37,8 @@ class Event(StrEnum):
     COMMITMENT = "commitment"  # a storage commitment request, and how much of it is durable
     ADMITTED = "admitted"  # an administrator let a caller in
     DISMISSED = "dismissed"  # and sent it away again
+    PACKAGE_ACCEPTED = "package-accepted"  # its golden cases agree on this CPU; in which precision it runs
+    PACKAGE_REFUSED = "package-refused"
     HELD = "held"  # quiet, but something is known to be missing: waited for until the deadline
 
 

@@ -20,6 +20,8 @@ class EarlyOrder:
     seconds: float
     cache_bytes: int  # how much all studies together may keep
     instances: tuple[Instance, ...]  # those that are here already, of the series that match the rule
+    streams: int = 0  # as in Order
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from domain.destinations import Destination
 from domain.instances import Instance
@@ -15,6 +15,15 @@ class JobKind(StrEnum):
 
     INFER = "infer"  # one model on one revision of one study
     DELIVER = "deliver"  # the artifacts of one infer job to one destination
+
+
+class Priority(IntEnum):
+    """How urgent a job is; smaller goes first. Terms of Requested Procedure Priority (PS3.3 C.4.11); MEDIUM is ROUTINE."""
+
+    STAT = 0
+    HIGH = 1
+    ROUTINE = 2
+    LOW = 3
 
 
 class Outcome(StrEnum):
@@ -35,6 +44,7 @@ class NewJob:
     series_uids: tuple[str, ...]
     destinations: tuple[str, ...]  # destination names; the deliveries that follow
     missing: tuple[str, ...] = ()  # sentences: what is known to be missing, for the report
+    priority: Priority = Priority.ROUTINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Job:
     summary: str = ""
     timings: Mapping[str, float] = field(default_factory=dict, hash=False)
     missing: tuple[str, ...] = ()  # what was known to be missing when the study settled, as sentences
+    priority: Priority = Priority.ROUTINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,9 @@ class Order:
     prior_from: tuple[Destination, ...] = ()  # who is asked for one when ``prior`` is empty
     language: str = "en"  # of the sentences in the reports
     cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
+    streams: int = 0  # as acceptance has chosen; 0: from the number of threads
+    batch: int = 1
+    pause: str = ""  # while this file exists the work rests between two batches: something more urgent has the cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +146,4 @@ class Answer:
     artifacts: tuple[Artifact, ...]
     reason: str = ""  # of NOT_ANALYSED and FAILED
     timings: Mapping[str, float] = field(default_factory=dict)
+    precision: str = ""  # in which the network ran; empty: it did not, or the answer was stored already

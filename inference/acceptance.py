@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import openvino as ov
 
+from domain.acceptance import Acceptance, Trial
 from domain.errors import AncillaError, PackageError
 from inference import golden, tuning
 from inference.analyse import analyser_of
@@ -25,56 +26,16 @@ _FORM: Final = "1"  # raised when trials are made or judged in another way
 _MOST_BYTES: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One precision: whether all golden cases agree (``words``: what does not) and how fast the network is."""
-
-    precision: str
-    agrees: bool
-    words: str
-    per_second: float
-    streams: int = 0
-    batch: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What was tried with one package on one machine. ``machine`` is the CPU, ``precision`` the choice ("": refused)."""
-
-    package_id: str
-    digest: str
-    machine: str
-    threads: int
-    precision: str
-    trials: tuple[Trial, ...]
-
-    def covers(self, precision: str) -> bool:
-        """Whether all that a setting of ``[compute] precision`` asks for was tried."""
-        tried = {trial.precision for trial in self.trials}
-        return precision in tried or (precision == "auto" and len(tried) > 1) or "fp32" not in tried or not self.precision
-
-    def chosen(self, precision: str = "auto") -> Trial:
-        """How to run it under a setting of ``[compute] precision``; raises PackageError that says why not."""
-        trials = {trial.precision: trial for trial in self.trials}
-        if not self.precision:
-            words = trials["fp32"].words if "fp32" in trials else ""
-            raise PackageError(f"{self.package_id} fails its golden cases on this CPU in FP32 and is refused: {words}")
-        trial = trials.get(self.precision if precision == "auto" else precision)
-        if trial is None or not trial.agrees:
-            words = trial.words if trial else "it was not tried"
-            raise PackageError(f'{self.package_id} is not accepted in {precision} on this CPU: {words}; set precision = "auto"')
-        return trial
-
-
 def accept(package: AnyPackage, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> Acceptance:
     """Tries FP32 and what ``precision`` may come to; raises PackageError when the package cannot be tried at all."""
     settled = Way(threads=threads).settled()
-    trials = [_trial(package, one, settled.threads, cache_dir) for one in _wanted(package, precision)]
+    trials = [_trial(package, one, settled.threads, cache_dir) for one in _wanted(precision)]
     good = [trial for trial in trials if trial.agrees]
     if not any(trial.precision == "fp32" for trial in good):
         return Acceptance(package.id, package.digest, machine(), settled.threads, "", tuple(trials))
     fastest = max(good, key=lambda trial: trial.per_second)
-    tuned = _tuned(package, fastest, settled.threads, cache_dir)
+    quick = fastest.per_second > tuning.QUICK
+    tuned = fastest if quick else _tuned(package, fastest, settled.threads, cache_dir)
     return Acceptance(
         package.id,
         package.digest,
@@ -120,12 +81,12 @@ def _file(data_dir: Path, digest: str, threads: int) -> Path:
     return data_dir / FOLDER / f"{mark}.json"
 
 
-def _wanted(package: AnyPackage, precision: str) -> Sequence[str]:
+def _wanted(precision: str) -> Sequence[str]:
     if precision not in PRECISIONS:
         raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision != "auto":
         return tuple(dict.fromkeys(("fp32", precision)))
-    return [one for one in native_precisions() if one in package.precisions]
+    return native_precisions()
 
 
 def _trial(package: AnyPackage, precision: str, threads: int, cache_dir: Path | None) -> Trial:

@@ -98,6 +98,8 @@ class Compiled:
                 if len(running) == len(ring):
                     yield from self._collected(*running.popleft())
                 self._told([value for _, value in batch])
+                for rest in _RESTS:
+                    rest()
                 _fill(request.get_input_tensor(0).data, [value for _, value in batch])
                 request.start_async()
                 running.append((request, [item for item, _ in batch]))
@@ -153,6 +155,19 @@ class ahead(Iterator[tuple[K, V]]):  # noqa: N801 - used like a function: with a
 
 
 _LISTENING: list[tuple[str, Callable[[Any], None]]] = []
+
+
+_RESTS: list[Callable[[], None]] = []
+
+
+@contextmanager
+def resting(rest: Callable[[], None]) -> Iterator[None]:
+    """Calls ``rest`` before each batch until the end of the block: there the work can wait for something more urgent."""
+    _RESTS.append(rest)
+    try:
+        yield
+    finally:
+        _RESTS.remove(rest)
 
 
 @contextmanager

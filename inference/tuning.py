@@ -11,10 +11,12 @@ import numpy as np
 
 from inference.running import Compiled, Way
 
-SECONDS: Final = 0.4  # of one measurement
-ROUNDS: Final = 3
+SECONDS: Final = 0.25  # of one measurement
+ROUNDS: Final = 2
+MOST: Final = 300  # items of one measurement
+QUICK: Final = 1000  # items per second: such a network is never what a study waits for
 WORTH: Final = 1.05  # more streams or items at once cost memory: only for a gain of 5 %
-MOST_BATCH_BYTES: Final = 2_000_000  # of one item; larger ones gain nothing from company
+MOST_BATCH_BYTES: Final = 300_000  # of one item; larger ones gain nothing from company
 
 Make = Callable[[Way], Compiled]
 
@@ -22,9 +24,8 @@ Make = Callable[[Way], Compiled]
 def speed(network: Compiled, inputs: Sequence[Any] = (), seconds: float = SECONDS) -> float:
     """Items per second of a network, with everything but the preparation of its inputs."""
     given = list(inputs) or [_sample(network)]
-    most = 10_000
-    _pace(network, given, min(seconds / 4, 0.1), most)  # first runs allocate
-    return _pace(network, given, seconds, most)
+    _pace(network, given, seconds / 5, MOST)  # first runs allocate
+    return _pace(network, given, seconds, MOST)
 
 
 def fastest(make: Make, way: Way, rounds: int = ROUNDS) -> tuple[Way, float]:

@@ -19,9 +19,11 @@ from domain.audit import Event
 from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
+from node.accepting import Accepting
 from node.config import ScpSettings, Settings, load
 from node.counting import Counting
 from node.delivering import Delivering, deliver
+from node.express import Express
 from node.geometry import plane
 from node.inferring import Inferring
 from node.intake import Intake
@@ -29,14 +31,14 @@ from node.loaded import load_models
 from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
-from node.orders import EARLY, SPOOL, Orders, installation_id
+from node.orders import EARLY, PAUSES, SPOOL, Orders, installation_id
 from node.pool import Pool
 from node.quiet import Quiet
 from node.receiving import peers_of, receiver_for, with_admitted
 from node.runner import Runner
 from node.scanners import Scanners
 from node.settler import Settler
-from node.tasks import begin, perform, ready
+from node.tasks import accept, begin, perform, ready
 from node.visitors import Visitors
 from node.warming import Warming
 from node.web import web_for
@@ -85,17 +87,30 @@ class Node:
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)
-        self._orders = Orders(self.store, settings, self._models, installation_id(data_dir))
+        compute = settings.compute
+        accepting = Accepting(self.store, self._pool, accept, lambda: self._models, compute, str(data_dir), clock, self._wake)
+        self._orders = Orders(self.store, settings, self._models, installation_id(data_dir), accepting.chosen)
         self._counting = Counting(self.store, lambda: self.settings.destinations, count, self._wake)
         plane_of = self._plane if study.watch_gaps else None
         self._settler = Settler(self.store, self._header, self._models, clock, plane_of, self._counting, self._quiet)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
-        inferring = Inferring(self.store, self._pool, perform, self._orders, settings.compute, clock, self._wake)
-        shutil.rmtree(data_dir / EARLY, ignore_errors=True)  # another version or another machine may have computed it
-        warming = Warming(
-            self.store, self._pool, begin, self._orders, self._settler.jobs, lambda: inferring.running, clock, self._wake
+        self._express = Express()
+        inferring = Inferring(
+            self.store, self._pool, perform, self._orders, compute, clock, self._wake, express=self._express, gate=accepting
         )
-        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake, warming)
+        for left in (EARLY, PAUSES):  # another version or another machine may have computed it; those who rested are gone
+            shutil.rmtree(data_dir / left, ignore_errors=True)
+        warming = Warming(
+            self.store,
+            self._pool,
+            begin,
+            self._orders,
+            self._settler.jobs,
+            lambda: inferring.running + accepting.running,
+            clock,
+            self._wake,
+        )
+        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting)
 
     def start(self) -> int:
         """Listen; returns the port. Raises ConfigurationError when the port of [console] cannot be had."""
@@ -131,6 +146,7 @@ class Node:
         self._runner.finish(STOP_SECONDS, time.sleep)
         self._counting.stop()
         self._pool.shutdown(wait=False)
+        self._express.shutdown()
         self.store.note(Event.NODE_STOPPED, "node", {})
         self.store.close()
         self._lock.release()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delivery import dicom
+from domain.acceptance import Trial
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
-from inference import golden
+from inference import acceptance, golden
 from inference.package import AnyPackage, load
 from node.config import Settings
 
@@ -31,7 +32,9 @@ def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
     for destination in settings.destinations:
         yield _destination(destination)
     for model in settings.models:
-        yield from verify_package(model.package, run_golden)
+        yield from verify_package(model.package, False)
+        if run_golden:
+            yield from _accepted(model.package, settings)
 
 
 def _data_dir(settings: Settings) -> Check:
@@ -69,6 +72,27 @@ def verify_package(path: Path, run_golden: bool = True) -> list[Check]:
         return [Check(f"package {path.name}", False, str(error))]
     whole = Check(f"package {package.id}", True, f"version {package.version}, SHA-256 {package.digest}")
     return [whole, *(_golden(package) if run_golden else ())]
+
+
+def _accepted(path: Path, settings: Settings) -> list[Check]:
+    """The golden cases on this CPU, in every precision the setting allows; remembered for the node where it has a folder."""
+    compute, data_dir = settings.compute, settings.node.data_dir
+    try:
+        package = load(path)
+        found = acceptance.remembered(data_dir, package.digest, compute.threads, compute.precision)
+        if found is None:
+            found = acceptance.accept(package, compute.precision, compute.threads)
+            if data_dir.is_dir():
+                acceptance.remember(data_dir, found)
+        trial = found.chosen(compute.precision)
+    except AncillaError as error:
+        return [Check(f"golden {path.stem}", False, str(error))]
+    others = ", ".join(f"{other.precision} {_verdict(other)}" for other in found.trials)
+    return [Check(f"golden {package.id}", True, f"runs in {trial.precision} on this CPU ({others})")]
+
+
+def _verdict(trial: Trial) -> str:
+    return f"{trial.per_second:.1f}/s" if trial.agrees else f"not accepted: {trial.words}"
 
 
 def _golden(package: AnyPackage) -> list[Check]:

@@ -12,7 +12,9 @@ from domain.destinations import Destination
 from domain.errors import ConfigurationError
 from domain.instances import Caller
 from node.config_check import check_sections, near, read_section
+from node.memory import room
 from node.rules import Rule, parse_rule
+from node.urgency import STUDY
 from scp.tls import TlsSettings
 
 SENDER = "sender"  # in send_to: whoever sent the study
@@ -92,6 +94,7 @@ class ModelSettings:
     when: Rule
     slot: int
     requires: tuple[Rule, ...] = ()  # each asks for one series
+    priority: str = STUDY  # or a name of domain.jobs.Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,12 @@ class ComputeSettings:
     max_attempts: int
     optimistic: bool = True
     cache_gb: float = 2.0
+    memory_gb: float = 0.0
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much jobs may need together (1 GB is 10^9 bytes)."""
+        return int(self.memory_gb * 1e9) or room()
 
     @property
     def cache_bytes(self) -> int:
@@ -248,7 +257,7 @@ def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:
         package = find_package(values["package"], folder)
     except ConfigurationError as error:
         raise ConfigurationError(f"model[{slot + 1}].package: {error}") from None
-    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot, requires)
+    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot, requires, values["priority"])
 
 
 def shipped_packages() -> dict[str, Path]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.urgency import CHOICES, STUDY
+
 Check = Callable[[Any], str]  # "" or what the value must be
 REQUIRED: Final = None
 
@@ -169,6 +171,14 @@ KEYS: Final = (
     Key("study", "max_wait_seconds", float, 1800.0, "complete after this time whatever is missing", between(1, 604800)),
     Key("model", "package", str, REQUIRED, "folder or .zip of a model package, or the id of a shipped one", _is_filled),
     Key("model", "send_to", list, REQUIRED, 'names of destinations, or "sender"', _is_filled),
+    Key(
+        "model",
+        "priority",
+        str,
+        STUDY,
+        "study: as its images say (Requested Procedure Priority); stat overtakes",
+        one_of(*CHOICES),
+    ),
     Key("model", "requires", list, [], "rules, one per series that must be there; see docs/completeness.md", items=dict),
     Key("model", "when", dict, {}, "rule over DICOM keywords, see below; empty: every series"),
     Key("destination", "name", str, REQUIRED, "what send_to and the audit log call it", _is_name),
@@ -191,7 +201,22 @@ KEYS: Final = (
     Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
     Key("compute", "workers", int, 0, "0: from the number of cores, one worker per four", between(0, 256)),
     Key("compute", "threads", int, 0, "of each worker; 0: cores divided by workers", between(0, 1024)),
-    Key("compute", "precision", str, "auto", "auto, fp32, bf16 or int8", one_of("auto", "fp32", "bf16", "int8")),
+    Key(
+        "compute",
+        "precision",
+        str,
+        "auto",
+        "auto: what acceptance on this CPU chose; or fp32, bf16, int8, when accepted",
+        one_of("auto", "fp32", "bf16", "int8"),
+    ),
+    Key(
+        "compute",
+        "memory_gb",
+        float,
+        0.0,
+        "for all jobs together, by the peaks of their packages; 0: 80 % of the machine",
+        between(0, 1e6),
+    ),
     Key("compute", "job_timeout_seconds", float, 1800.0, "a job that takes longer is killed and tried again", between(1, 604800)),
     Key("compute", "max_attempts", int, 3, 'then the PACS is told "failed" with the reason', between(1, 100)),
     Key("compute", "optimistic", bool, True, "true: idle workers begin with studies that still arrive; no result depends on it"),

@@ -25,6 +25,8 @@ class Held(Generic[T]):
     renewed: datetime
     last_word: bool = False  # a verdict: nothing comes after it
     stopped: str = ""  # why we ended it ourselves
+    urgent: bool = False  # it overtook another, in a lane of its own
+    resting: datetime | None = None  # since when it waits for an urgent one
 
 
 class Holding(Generic[T]):
@@ -34,10 +36,10 @@ class Holding(Generic[T]):
         self._store, self._clock, self._conclude = store, clock, conclude
         self.held: dict[int, Held[T]] = {}
 
-    def take(self, job: Job, future: Future[T], last_word: bool = False) -> None:
+    def take(self, job: Job, future: Future[T], last_word: bool = False, urgent: bool = False) -> None:
         """Hold a job that was just claimed, or continue with other work on it."""
         now = self._clock()
-        self.held[job.job_id] = Held(job, future, now, now, last_word)
+        self.held[job.job_id] = Held(job, future, now, now, last_word, urgent=urgent)
 
     def collect(self) -> bool:
         """Conclude whatever has ended; True if anything had."""

@@ -1,13 +1,14 @@
-"""Infer jobs: claimed while workers are free, timed, tried again, and at the last told to the PACS as "failed"."""
+"""Infer jobs: claimed while workers are free, urgent ones first, timed, tried again, at the last told to the PACS as "failed"."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Protocol
 
 from db.store import Store
-from domain.errors import PermanentError
-from domain.jobs import Answer, Job, JobKind, Order, Verdict
+from domain.errors import PackageError, PermanentError
+from domain.jobs import Answer, Job, JobKind, Order, Priority, Verdict
 from node.backoff import pause
 from node.config import ComputeSettings
 from node.holding import LEASE_SECONDS, Held, Holding, failure, words
@@ -18,6 +19,7 @@ FIRST_PAUSE: Final = 10.0  # seconds
 LONGEST_PAUSE: Final = 300.0
 LAST_WORD_SECONDS: Final = 120.0  # the least a report of failure has
 STOPPED: Final = "the node was stopped in good order"  # tells a restart from a crash
+MADE_ROOM: Final = "it made room for an urgent study"
 
 
 class Workers(Protocol):
@@ -31,9 +33,24 @@ class Workers(Protocol):
     def kill(self, future: Future[Answer], /) -> bool:
         """End the worker that works on this."""
 
+    def limit(self, future: Future[Answer], most: int, /) -> None:
+        """How many bytes of memory it may need."""
+
+
+class Gate(Protocol):
+    """What is needed of ``node.accepting.Accepting``."""
+
+    @property
+    def running(self) -> int:
+        """How many workers it keeps busy."""
+
+    def pending(self) -> frozenset[str]:
+        """Models whose jobs must wait."""
+
 
 class Inferring:
-    """The infer jobs of this node. ``perform`` runs in a worker."""
+    """The infer jobs of this node. ``perform`` runs in a worker. ``express`` is a lane for urgent jobs when all workers are
+    busy; ``gate`` knows which models may run yet."""
 
     def __init__(
         self,
@@ -45,9 +62,12 @@ class Inferring:
         clock: Callable[[], datetime],
         wake: Callable[[], None] = lambda: None,
         name: str = "node",
+        express: Workers | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._store, self._workers, self._perform, self._orders = store, workers, perform, orders
         self._compute, self._clock, self._wake, self._name = compute, clock, wake, name
+        self._express, self._gate = express, gate
         self._stopping = False
         self._holding: Holding[Answer] = Holding(store, clock, self._conclude)
 
@@ -57,31 +77,84 @@ class Inferring:
         return len(self._holding.held)
 
     def collect(self) -> bool:
-        """Conclude what has ended, and end what takes too long."""
+        """Conclude what has ended, end what takes too long, let go on what has rested."""
         self._time_out()
-        return self._holding.collect()
+        done = self._holding.collect()
+        self._go_on()
+        return done
 
     def renew(self) -> bool:
         """Keep the leases of what runs."""
-        self._holding.renew(self._workers.kill)
+        self._holding.renew(self._kill)
         return False
 
     def claim(self) -> bool:
-        """Start jobs while workers are free; True if any started."""
+        """Start jobs while workers are free; True if any started. An urgent one does not wait for that."""
         started = False
-        while self.running < self._workers.size:
-            job = self._store.claim(JobKind.INFER, self._name, LEASE_SECONDS)
+        while self._ordinary() + (self._gate.running if self._gate else 0) < self._workers.size:
+            job = self._store.claim(JobKind.INFER, self._name, LEASE_SECONDS, without=self._left_out())
             if job is None:
                 break
             started = True
             self._start(job, self._exhausted(job))
-        return started
+        return self._overtake() or started
+
+    def _ordinary(self) -> int:
+        return sum(not held.urgent for held in self._holding.held.values())
+
+    def _left_out(self) -> frozenset[str]:
+        """Models that nobody knows yet whether they run here, and those whose peak does not fit beside what runs."""
+        pending = self._gate.pending() if self._gate else frozenset()
+        free = self._compute.memory_bytes - sum(self._orders.peak(held.job.model_id) for held in self._holding.held.values())
+        if not self._holding.held:  # alone it may try: the machine has swap, or the package exaggerates
+            return pending
+        return pending | {model.package_id for model in self._orders.models if model.peak_memory > max(0, free)}
+
+    def _overtake(self) -> bool:
+        """A STAT job for which no worker is free makes a less urgent one rest between two of its batches, and runs beside it."""
+        held = list(self._holding.held.values())
+        resting = [one for one in held if one.job.priority > Priority.STAT and not one.stopped and one.resting is None]
+        if self._express is None or not resting or any(one.urgent for one in held) or self._ordinary() < self._workers.size:
+            return False
+        job = self._store.waits(JobKind.INFER, self._gate.pending() if self._gate else (), Priority.STAT)
+        if job is None:
+            return False
+        giving = max(resting, key=lambda one: (one.job.priority, one.since))
+        if job.model_id in self._left_out():  # both do not fit: the other one begins again later
+            giving.stopped = MADE_ROOM
+            return self._kill(giving.future)
+        claimed = self._store.claim(JobKind.INFER, self._name, LEASE_SECONDS, without=self._left_out(), least=Priority.STAT)
+        if claimed is None:
+            return False
+        self._rest(giving)
+        self._start(claimed, self._exhausted(claimed), urgent=True)
+        return True
+
+    def _rest(self, held: Held[Answer]) -> None:
+        pause = self._orders.pause(held.job.job_id)
+        pause.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pause.touch()
+        held.resting = self._clock()
+        event("resting", job=held.job.job_id, study=study_mark(held.job.study_uid))
+
+    def _go_on(self) -> None:
+        """When nothing urgent runs any more. The time of rest does not count against a job."""
+        if any(held.urgent for held in self._holding.held.values()):
+            return
+        for held in self._holding.held.values():
+            if held.resting is not None:
+                held.since += self._clock() - held.resting
+                held.resting = None
+                self._orders.pause(held.job.job_id).unlink(missing_ok=True)
+
+    def _kill(self, future: Future[Answer]) -> bool:
+        return self._workers.kill(future) or (self._express is not None and self._express.kill(future))
 
     def _exhausted(self, job: Job) -> Verdict | None:
         """More attempts than allowed: the node itself died with this job each time, so it is not run again. Clean stops do
         not count: nobody may be told that a model failed because the node was restarted."""
         allowed = self._compute.max_attempts
-        if job.attempts <= allowed or job.reason == STOPPED:
+        if job.attempts <= allowed or job.reason in (STOPPED, MADE_ROOM):
             return None
         return Verdict(f"gave up after {allowed} attempts" + (f", the last time {job.reason}" if job.reason else ""))
 
@@ -90,16 +163,22 @@ class Inferring:
         self._stopping = True
         for held in list(self._holding.held.values()):
             held.stopped = held.stopped or STOPPED
-            self._workers.kill(held.future)
+            self._kill(held.future)
 
-    def _start(self, job: Job, verdict: Verdict | None) -> None:
+    def _start(self, job: Job, verdict: Verdict | None, urgent: bool = False) -> None:
         try:
             order = self._orders.order(job, self._clock(), verdict)
+        except PackageError as error:  # it may not run on this CPU: the PACS is told so
+            self._start(job, Verdict(str(error)), urgent)
+            return
         except PermanentError as error:
             self._fail(job, str(error))
             return
-        future = self._workers.submit(self._perform, order)
-        self._holding.take(job, future, last_word=verdict is not None)
+        Path(order.pause).unlink(missing_ok=True)
+        workers = self._express if urgent and self._express else self._workers
+        future = workers.submit(self._perform, order)
+        workers.limit(future, self._orders.peak(job.model_id))
+        self._holding.take(job, future, last_word=verdict is not None, urgent=urgent)
         future.add_done_callback(lambda _: self._wake())
         event(
             "verdict" if verdict else "started",
@@ -114,22 +193,24 @@ class Inferring:
             seconds = self._compute.job_timeout_seconds
             if held.last_word:  # it runs no model, but may have to wait for a new worker: a short limit must not silence it
                 seconds = max(seconds, LAST_WORD_SECONDS)
-            if not held.stopped and self._clock() - held.since > timedelta(seconds=seconds):
+            since = held.since + (self._clock() - held.resting if held.resting else timedelta())
+            if not held.stopped and self._clock() - since > timedelta(seconds=seconds):
                 held.stopped = f"it took longer than {seconds:g} seconds and was killed"
-                self._workers.kill(held.future)
+                self._kill(held.future)
 
     def _conclude(self, held: Held[Answer]) -> None:
         job, error = held.job, failure(held.future)
+        self._orders.pause(job.job_id).unlink(missing_ok=True)
         if error is None:
             self._finish(job, held.future.result())
             return
         reason = held.stopped or words(error)
-        if self._stopping:
+        if self._stopping or held.stopped == MADE_ROOM:
             self._store.retry(job, reason, self._clock())
         elif held.last_word:
             self._fail(job, f"{reason} while writing the failure report")
         elif isinstance(error, PermanentError) or job.attempts >= self._compute.max_attempts:
-            self._start(job, Verdict(reason))
+            self._start(job, Verdict(reason), held.urgent)
         else:
             later = self._clock() + pause(job.job_id, job.attempts, FIRST_PAUSE, LONGEST_PAUSE)
             self._store.retry(job, reason, later)

@@ -15,6 +15,7 @@ class Model:
     package_id: str
     version: str
     digest: str
+    peak_memory: int = 0  # bytes a job may need at most; 0: not said
 
 
 def load_models(settings: Settings) -> tuple[Model, ...]:
@@ -30,5 +31,5 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             raise ConfigurationError(
                 f'{where}: the model "{package.id}" is configured twice; use one [[model]] with all its send_to'
             )
-        models[package.id] = Model(entry, package.id, package.version, package.digest)
+        models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory)
     return tuple(models.values())

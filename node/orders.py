@@ -3,13 +3,14 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from db.store import Store
+from domain.acceptance import Trial
 from domain.early import EarlyOrder
-from domain.errors import PermanentError
+from domain.errors import PackageError, PermanentError
 from domain.instances import Instance
 from domain.jobs import Artifact, Job, NewJob, Order, Verdict
 from node.config import Settings
@@ -19,22 +20,34 @@ from node.patient import identity
 SPOOL = "spool"  # below data_dir
 RESULTS = "results"
 EARLY = "early"  # emptied at every start
+PAUSES = "pauses"  # the same
 
 
 class Orders:
     """Makes orders. ``models`` is replaced as a whole when the configuration is read again."""
 
-    def __init__(self, store: Store, settings: Settings, models: Sequence[Model], installation: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        models: Sequence[Model],
+        installation: str,
+        chosen: Callable[[str], Trial] | None = None,
+    ) -> None:
+        """``chosen`` knows how a package (its digest) runs, or raises PackageError; without it the setting counts."""
         self._store, self.settings, self.models, self._installation = store, settings, models, installation
+        self._chosen = chosen
 
     def order(self, job: Job, now: datetime, verdict: Verdict | None = None) -> Order:
-        """The order for ``job``. Raises PermanentError when its model is not configured any more."""
+        """The order for ``job``. Raises PackageError when its package may not run on this CPU, PermanentError when its model is
+        not configured any more."""
         model = next((model for model in self.models if model.package_id == job.model_id), None)
         if model is None:
             raise PermanentError(f"the model {job.model_id} is not configured any more")
         settings, data_dir = self.settings, self.settings.node.data_dir
         instances = tuple(self._store.instances(job.study_uid, job.revision, job.series_uids))
         prior_study, prior = self._earlier(job, instances)
+        way = self._way(job.package_digest) if verdict is None else Trial("", True, "", 0.0)
         return Order(
             job_id=job.job_id,
             token=job.token,
@@ -55,8 +68,11 @@ class Orders:
             predecessors=tuple(self._store.predecessors(job)),
             verdict=verdict,
             slot=model.settings.slot,
-            precision=settings.compute.precision,
+            precision=way.precision,
             threads=settings.compute.threads,
+            streams=way.streams,
+            batch=way.batch,
+            pause=str(self.pause(job.job_id)),
             missing=job.missing,
             prior_study=prior_study,
             prior=tuple(prior),
@@ -72,11 +88,14 @@ class Orders:
         if model is None:
             raise PermanentError(f"the model {job.model_id} is not configured any more")
         data_dir, compute = self.settings.node.data_dir, self.settings.compute
+        way = self._way(job.package_digest)
         return EarlyOrder(
             package=str(model.settings.package),
             package_digest=job.package_digest,
-            precision=compute.precision,
+            precision=way.precision,
             threads=compute.threads,
+            streams=way.streams,
+            batch=way.batch,
             data_dir=str(data_dir),
             spool_dir=str(data_dir / SPOOL),
             cache_dir=str(self._cache(study_uid, job.package_digest)),
@@ -95,6 +114,26 @@ class Orders:
             return "", []
         self._store.recognise(job.study_uid, known.mark, known.study_date)
         return self._store.earlier(job.study_uid, job.model_id)
+    def may_run(self, package_digest: str) -> bool:
+        """Whether it is known that a package runs on this CPU."""
+        try:
+            self._way(package_digest)
+        except PackageError:
+            return False
+        return True
+
+    def peak(self, model_id: str) -> int:
+        """Bytes of memory a job of this model may need; 0: nobody says."""
+        return next((model.peak_memory for model in self.models if model.package_id == model_id), 0)
+
+    def pause(self, job_id: int) -> Path:
+        """While this file exists the job rests."""
+        return self.settings.node.data_dir / PAUSES / str(job_id)
+
+    def _way(self, package_digest: str) -> Trial:
+        if self._chosen is None:
+            return Trial(self.settings.compute.precision, True, "", 0.0)
+        return self._chosen(package_digest)
 
     def _cache(self, study_uid: str, package_digest: str) -> Path:
         """One folder per study and package: names from the network never become path components."""

@@ -12,12 +12,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-from domain.errors import TransientError
+from domain.errors import PermanentError, TransientError
+from node import memory
 from node.worker import serve_tasks
 
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")  # a forked child would inherit locks, sockets and the database connection
+_LOOK = 0.2  # seconds between two looks at the memory of a worker
 _PATIENCE = 2.0  # seconds for a process whose pipe is closed to leave by itself
 
 
@@ -27,6 +30,10 @@ class WorkerDiedError(TransientError):
     def __init__(self, exit_code: int | None) -> None:
         super().__init__(f"the worker process died ({_words(exit_code)})")
         self.exit_code = exit_code
+
+
+class OverMemoryError(PermanentError):
+    """The task needed more memory than it was allowed and its worker was ended: it would need as much the next time."""
 
 
 def _words(exit_code: int | None) -> str:
@@ -42,6 +49,7 @@ class _Task:
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.future: Future[Any] = Future()
+        self.most = 0  # bytes of memory beyond what the worker has at the start; 0: no limit
 
 
 class _Worker(threading.Thread):
@@ -56,6 +64,7 @@ class _Worker(threading.Thread):
         self._current: Future[Any] | None = None
         self._doomed = False  # the process was killed, even if its last answer still arrives
         self._halted = False
+        self._over = False  # of the last task: it was ended for its memory
 
     def run(self) -> None:
         # The process is started by this thread, because the kernel ends it together with the thread that started it
@@ -82,22 +91,31 @@ class _Worker(threading.Thread):
         with self._lock:
             halted = self._halted
             self._current = task.future
-        answer = b"" if halted else self._ask(task.payload)
+        answer = b"" if halted else self._ask(task)
         with self._lock:
             self._current = None
             dead = self._doomed or not answer
         exit_code = self._bury() if dead else None
         if answer:
             _conclude(task.future, answer)
+        elif self._over:
+            words = f"it needed more than the {task.most / 1e6:.0f} MB of memory that its package declares (peak_memory_mb)"
+            task.future.set_exception(OverMemoryError(words))
         else:
             task.future.set_exception(WorkerDiedError(exit_code))
 
-    def _ask(self, payload: bytes) -> bytes:
-        pipe = self._pipe
-        if pipe is None:
+    def _ask(self, task: _Task) -> bytes:
+        pipe, process = self._pipe, self._process
+        self._over = False
+        if pipe is None or process is None or process.pid is None:
             return b""
+        before = memory.private(process.pid)
         try:
-            pipe.send_bytes(payload)
+            pipe.send_bytes(task.payload)
+            while not pipe.poll(_LOOK):
+                if task.most and memory.private(process.pid) - before > task.most:
+                    self._over = self.kill(task.future)
+                    return b""
             return pipe.recv_bytes()
         except (EOFError, OSError):
             return b""
@@ -154,6 +172,7 @@ class Pool(Executor):
         self._lock = threading.Lock()
         self._closed = False
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._limited: WeakKeyDictionary[Future[Any], _Task] = WeakKeyDictionary()
         self._workers = [_Worker(f"worker-{number}", self._tasks) for number in range(1, size + 1)]
         for worker in self._workers:
             worker.start()
@@ -164,8 +183,16 @@ class Pool(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is shut down")
+            self._limited[task.future] = task
             self._tasks.put(task)
         return task.future
+
+    def limit(self, future: Future[Any], most: int) -> None:
+        """The task of ``future`` may need ``most`` bytes of memory beyond what its worker has before; then its worker is ended
+        and the future gets OverMemoryError. Only Linux says how much a process has; elsewhere there is no limit."""
+        task = self._limited.get(future)
+        if task is not None:
+            task.most = most
 
     def kill(self, future: Future[Any]) -> bool:
         """Give up one task: its worker is killed and replaced, the future gets WorkerDiedError. False: it had ended."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from db.store import Store
+from node.accepting import Accepting
 from node.delivering import Delivering
 from node.inferring import Inferring
 from node.log import study_mark, warn
@@ -27,9 +28,10 @@ class Runner:
         delivering: Delivering,
         awake: threading.Event,
         warming: Warming | None = None,
+        accepting: Accepting | None = None,
     ) -> None:
         """``awake`` is set by whoever has news: a finished worker, an association that ended."""
-        self._warming = warming
+        self._warming, self._accepting = warming, accepting
         self._store, self._settler, self._inferring, self._delivering = store, settler, inferring, delivering
         self._awake = awake
         self._trouble = False
@@ -45,6 +47,7 @@ class Runner:
             self._inferring.collect,
             self._delivering.collect,
             self._settle,
+            self._accept,
             self._inferring.claim,
             self._delivering.claim,
             self._warm,
@@ -83,6 +86,9 @@ class Runner:
         for job in expired:
             warn("expired", job=job.job_id, study=study_mark(job.study_uid))
         return bool(expired)
+
+    def _accept(self) -> bool:
+        return self._accepting.turn() if self._accepting else False
 
     def _warm(self) -> bool:
         return self._warming.turn() if self._warming else False

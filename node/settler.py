@@ -17,6 +17,7 @@ from node.lacking import for_model, holes, required, unfulfilled
 from node.loaded import Model
 from node.log import event, study_mark
 from node.quiet import Quiet
+from node.urgency import priority_of
 
 LOOK_AGAIN: Final = 30.0  # seconds until a study that lacks something is looked at again
 
@@ -83,7 +84,9 @@ class Settler:
             if wanted:
                 senders = _senders(instance for uid in wanted for instance in series[uid])
                 targets = _targets(model.settings.send_to, senders)
-                found.append(NewJob(model.package_id, model.digest, tuple(wanted), targets))
+                told = [header for uid in wanted if (header := headers[uid]) is not None]
+                priority = priority_of(told, model.settings.priority)
+                found.append(NewJob(model.package_id, model.digest, tuple(wanted), targets, priority=priority))
         return found
 
     def _counted(self, study: Study, overdue: bool) -> list[Hold] | None:

@@ -1,5 +1,6 @@
 """What the node asks its workers to do, by names that cost nothing to know: heavy libraries are loaded there and not here."""
 
+from domain.acceptance import AcceptanceOrder, Accepted
 from domain.early import EarlyAnswer, EarlyOrder
 from domain.jobs import Answer, Order
 
@@ -16,6 +17,13 @@ def begin(order: EarlyOrder) -> EarlyAnswer:
     from node import ahead
 
     return ahead.begin(order)
+
+
+def accept(order: AcceptanceOrder) -> Accepted:
+    """See ``node.work.accept``."""
+    from node import work
+
+    return work.accept(order)
 
 
 def ready() -> None:

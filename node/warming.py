@@ -156,7 +156,8 @@ class Warming:
         uid = study.study_uid
         instances = self._store.instances(uid)
         jobs = {(uid, job.model_id): job for job in self._wanted(instances)}
-        seen = {part: self._seen.get(part, 0) for part in jobs if part not in self._spoiled}
+        able = (part for part, job in jobs.items() if part not in self._spoiled and self._orders.may_run(job.package_digest))
+        seen = {part: self._seen.get(part, 0) for part in able}
         if not seen:
             self._done[uid] = len(instances)
             return False

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from domain.acceptance import AcceptanceOrder, Accepted
 from domain.early import EarlyOrder
 from domain.errors import PackageError
 from domain.jobs import Answer, Order, Outcome
 from domain.results import Algorithm, Analysis
+from inference import acceptance, running
 from inference.analyse import AnyAnalyser, analyser_of
 from inference.kept import Kept
 from inference.package import AnyPackage, load
@@ -24,7 +26,9 @@ from sr_writer.document import Document
 from sr_writer.picture import overlay
 from sr_writer.results import documents
 
-_ANALYSERS: dict[tuple[str, str, str, int], AnyAnalyser] = {}  # compiled once per worker
+COMPILED = "compiled"  # below data_dir
+REST_SECONDS = 0.05
+_ANALYSERS: dict[tuple[str, str, str, int, int, int], AnyAnalyser] = {}  # compiled once per worker
 
 
 class Clock:
@@ -69,20 +73,32 @@ def respond(order: Order, sources: Callable[[], Sequence[Source]]) -> Answer:
     analysis = seen.comparison.analysis
     answer = shelve(order, Sheet(analysis, algorithm, _documents(order, seen, algorithm, headers), overlay(analysis)))
     clock.lap("write")
-    return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts)
+    return Answer(answer.outcome, answer.summary, answer.artifacts, answer.reason, clock.parts, algorithm.precision)
 
 
 def analyser_for(order: Order | EarlyOrder) -> AnyAnalyser:
     """The compiled model of an order; the digest is checked whenever the package is read."""
-    key = (order.package, order.package_digest, order.precision, order.threads)
+    key = (order.package, order.package_digest, order.precision, order.threads, order.streams, order.batch)
     if key not in _ANALYSERS:
         package = _package(order)
-        cache = Path(order.data_dir) / "compiled" if order.spool_dir else None  # not into a results folder
-        _ANALYSERS[key] = analyser_of(package, order.precision, order.threads, cache)
+        cache = Path(order.data_dir) / COMPILED if order.spool_dir else None  # not into a results folder
+        _ANALYSERS[key] = analyser_of(package, order.precision, order.threads, cache, order.streams, order.batch)
     return _ANALYSERS[key]
 
 
-def _package(order: Order | EarlyOrder) -> AnyPackage:
+def accept(order: AcceptanceOrder) -> Accepted:
+    """Try a package on this CPU, or say what is remembered of it. Raises PackageError."""
+    data_dir = Path(order.data_dir)
+    if not order.again:
+        known = acceptance.remembered(data_dir, order.package_digest, order.threads, order.precision)
+        if known is not None:
+            return Accepted(known, fresh=False)
+    found = acceptance.accept(_package(order), order.precision, order.threads, data_dir / COMPILED)
+    acceptance.remember(data_dir, found)
+    return Accepted(found, fresh=True)
+
+
+def _package(order: Order | EarlyOrder | AcceptanceOrder) -> AnyPackage:
     package = load(Path(order.package))
     if package.digest != order.package_digest:
         raise PackageError(
@@ -98,11 +114,18 @@ def _analyse(order: Order, sources: Callable[[], Sequence[Source]], clock: Clock
     opened = sources()
     clock.lap("load")
     kept = Kept(Path(order.cache_dir)) if order.cache_dir else None
-    analysis = analyser.analyse(opened, kept)
+    with running.resting(lambda: _rest(order.pause)):
+        analysis = analyser.analyse(opened, kept)
     clock.lap("infer")
     if kept is not None and kept.used:
         clock.parts["cached_slices"] = kept.used
     return analysis, algorithm, _headers(analysis, opened)
+
+
+def _rest(pause: str) -> None:
+    """While something more urgent has the cores. The node ends this process, never this file alone, when it gives the job up."""
+    while pause and Path(pause).exists():
+        time.sleep(REST_SECONDS)
 
 
 def _verdict(order: Order, sources: Callable[[], Sequence[Source]]) -> tuple[Analysis, Algorithm, list[Dataset]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from domain.errors import PermanentError, TransientError
 
+NICE = 10  # whoever receives images goes first; nothing is lost while nobody else wants the core
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -21,6 +22,7 @@ def serve_tasks(pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with(parent)
+    os.nice(NICE)
     warnings.simplefilter("ignore")  # those of pydicom quote values of the data set
     while True:
         try:

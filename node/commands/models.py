@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from domain.errors import PackageError
+from node.commands import quality
 from node.commands.options import Commands, command
 from node.commands.output import show_json, show_pairs, show_table
 
@@ -18,6 +19,7 @@ def register(commands: Commands) -> None:
         group, "verify", "Check every file and run the golden cases on this CPU.", _verify, config=False, listing=True
     )
     verify.add_argument("package", metavar="PACKAGE", nargs="*", help="default: all that came with this version")
+    quality.register(group)
     verify.add_argument("--files-only", action="store_true", help="do not run the golden cases")
 
 
@@ -59,6 +61,8 @@ def _show(args: argparse.Namespace) -> int:
         "manufacturer": algorithm.manufacturer,
         "procedure": algorithm.procedure.meaning,
         "disclaimer": algorithm.disclaimer,
+        "precisions": ", ".join(package.precisions),
+        "peak memory": f"{package.peak_memory // 1_000_000} MB" if package.peak_memory else "not said",
         "sha256": package.digest,
         "path": path,
     }

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.acceptance import Acceptance, Trial
 from domain.errors import PackageError
 from inference import acceptance, tuning
-from inference.acceptance import Acceptance, Trial, accept, remember, remembered
+from inference.acceptance import accept, remember, remembered
 from inference.analyse import Analyser
 from inference.package import Package, load
 from inference.running import Way, native_precisions

@@ -41,6 +41,7 @@ class Workers:
     size: int = 2
     asked: list[tuple[Order, Future[Answer]]] = field(default_factory=list)
     killed: int = 0
+    limits: list[int] = field(default_factory=list)
 
     def submit(self, fn: Callable[[Order], Answer], order: Order, /) -> Future[Answer]:
         future: Future[Answer] = Future()
@@ -54,6 +55,9 @@ class Workers:
         self.killed += 1
         future.set_exception(WorkerDiedError(-9))
         return True
+
+    def limit(self, future: Future[Answer], most: int, /) -> None:
+        self.limits.append(most)
 
     @property
     def order(self) -> Order:
@@ -103,7 +107,7 @@ class Stage:
         self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         self.settings: Settings = settings(folder, text)
         self.headers: dict[str, Dataset | None] = {}
-        self.workers, self.pacs = Workers(), Pacs()
+        self.workers, self.express, self.pacs = Workers(), Workers(1), Pacs()
         self.restart()
 
     def clock(self) -> datetime:
@@ -120,7 +124,9 @@ class Stage:
         self.models = [Model(model, f"model-{model.slot}", "1.0.0", f"{model.slot:064d}") for model in self.settings.models]
         orders = Orders(self.store, self.settings, self.models, "installation")
         self.settler = Settler(self.store, lambda place: self.headers[place.pack], self.models)
-        self.inferring = Inferring(self.store, self.workers, never, orders, self.settings.compute, self.clock)
+        self.inferring = Inferring(
+            self.store, self.workers, never, orders, self.settings.compute, self.clock, express=self.express
+        )
         self.delivering = Delivering(self.store, self.settings, self.pacs, self.clock, lane=AtOnce)
         self.runner = Runner(self.store, self.settler, self.inferring, self.delivering, threading.Event())
 

@@ -50,3 +50,10 @@ class StubbornError(Exception):
 
 def stubborn() -> None:
     raise StubbornError("a", "b")
+
+
+def grow(megabytes: int) -> int:
+    """Holds that much memory for longer than the pool needs to see it, unless it is ended."""
+    block = bytearray(os.urandom(1024)) * (1024 * megabytes)
+    threading.Event().wait(3)
+    return len(block)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import PermanentError, TransientError
-from node.pool import Pool, WorkerDiedError
+from node.pool import OverMemoryError, Pool, WorkerDiedError
 from tests.node import tasks
 
 
@@ -159,3 +159,22 @@ def test_workers_die_with_a_killed_node_even_in_the_middle_of_a_task(tmp_path: P
         parent.kill()
         parent.wait()
     until(lambda: not alive(pid))
+
+
+def test_a_task_that_needs_more_memory_than_allowed_is_ended_with_that_reason(pool: Pool) -> None:
+    future = pool.submit(tasks.grow, 200)
+    pool.limit(future, 100_000_000)
+    with pytest.raises(OverMemoryError, match=r"more than the 100 MB of memory that its package declares") as error:
+        future.result(30)
+    assert isinstance(error.value, PermanentError)
+    assert pool.submit(tasks.add, 1, 2).result(30) == 3
+
+
+def test_a_task_within_its_memory_is_left_alone(pool: Pool) -> None:
+    future = pool.submit(tasks.grow, 20)
+    pool.limit(future, 100_000_000)
+    assert future.result(30) == 20 * 1024 * 1024
+
+
+def test_workers_leave_the_cores_to_whoever_receives(pool: Pool) -> None:
+    assert pool.submit(os.nice, 0).result(30) >= 10

@@ -1,0 +1,12 @@
+"""How urgent a job is: the urgent ones go first."""
+
+from alembic import op
+from sqlalchemy import Column, Integer
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Add the column; what waits already is routine."""
+    op.add_column("jobs", Column("priority", Integer, nullable=False, server_default="2"))
