@@ -114,6 +114,7 @@ class Orders:
             return "", []
         self._store.recognise(job.study_uid, known.mark, known.study_date)
         return self._store.earlier(job.study_uid, job.model_id)
+
     def may_run(self, package_digest: str) -> bool:
         """Whether it is known that a package runs on this CPU."""
         try:
