@@ -23,6 +23,7 @@ from inference.source import Source, text
 from inference.steps.grid import Grid
 from inference.steps.resize import nearest
 from inference.volume import Volume, read_volume
+from inference.windows.engine import WindowEngine
 
 
 class Analyser:
@@ -42,7 +43,7 @@ class Analyser:
         if precision not in PRECISIONS:
             raise PackageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         way = Way("fp32" if precision == "auto" else precision, threads, streams, batch, cache_dir)
-        self._engine = Engine(package, way)
+        self._engine = Engine(package, way) if package.manifest.windows is None else WindowEngine(package, way)
 
     @property
     def network(self) -> Compiled:
@@ -69,6 +70,8 @@ class Analyser:
 
     def begin(self, sources: Sequence[Source], kept: Kept, go: Callable[[], bool]) -> EarlyAnswer:
         """Computes and keeps what more images will not change, while ``go`` says so. Never raises UnsuitableError."""
+        if not isinstance(self._engine, Engine):
+            return EarlyAnswer(0, complete=True)  # windows reach over many slices
         return begin(self._engine, self.package, sources, kept, go)
 
     def read(self, volume: Volume, kept: Kept | None = None) -> report.Reading:

@@ -11,6 +11,7 @@ from inference.planes import PLANES
 from inference.steps.post import PostStep, post_step
 from inference.steps.pre import PreStep, pre_step
 from inference.units import OF_MODALITY
+from inference.windows.plan import Windows, read_decision, read_inferer, read_steps
 
 CEILING_VOXELS = 2_000_000_000
 
@@ -90,6 +91,7 @@ class Manifest:
     postprocessing: tuple[PostStep, ...]
     tolerances: Tolerances
     peak_memory_mb: int = 0  # most resident memory a job of this model needs (MB of 10^6 bytes); 0: not said
+    windows: Windows | None = None  # of a network that slides over the volume: then ``preprocessing`` is empty
 
 
 def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
@@ -98,7 +100,9 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     if table.take("format") != 1:
         raise PackageError("package.toml: 'format' must be 1, the only one this version understands")
     contract = _contract(table.table("input"))
-    network = _network(table.table("network"), layer_of, contract.units)
+    slides = "inferer" in table
+    network = (_window_network if slides else _network)(table.table("network"), layer_of, contract.units)
+    around = (_windows if slides else _slices)(table, network, layer_of)
     manifest = Manifest(
         id=_pattern(table, "id", r"[a-z0-9][a-z0-9-]{0,47}", "letters a-z, digits and -, at most 48 characters"),
         version=_pattern(table, "version", r"(?=.{5,16}$)\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
@@ -110,10 +114,11 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
         procedure=table.required_code("procedure"),
         contract=contract,
         network=network,
-        preprocessing=_preprocessing(table.tables("preprocessing"), network.size),
-        postprocessing=tuple(post_step(step, layer_of) for step in table.tables("postprocessing", optional=True)),
+        preprocessing=around[1],
+        postprocessing=tuple(post_step(step, layer_of) for step in around[2]),
         tolerances=_tolerances(table.table("precision")),
         peak_memory_mb=table.integer("peak_memory_mb", 1, 10_000_000, 0) if "peak_memory_mb" in table else 0,
+        windows=around[0],
     )
     table.done()
     return manifest
@@ -128,6 +133,7 @@ def _pattern(table: Table, key: str, pattern: str, words: str) -> str:
 
 def _contract(table: Table) -> Contract:
     modality = table.choice("modality", tuple(OF_MODALITY))
+    table.choice("kind", ("volume",), "volume")
     contract = Contract(
         modality=modality,
         units=table.choice("units", OF_MODALITY[modality]),
@@ -166,6 +172,36 @@ def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:
     network = Network(table.text("file"), table.text("input"), (rows, columns), millimetres, slices, outputs)
     table.done()
     return _once(network, layer_of)
+
+
+def _slices(table: Table, network: Network, _layer_of: dict[int, int]) -> tuple[None, tuple[PreStep, ...], list[Table]]:
+    """The steps around a network that sees slice by slice."""
+    steps = _preprocessing(table.tables("preprocessing"), network.size)
+    return None, steps, table.tables("postprocessing", optional=True)
+
+
+def _windows(table: Table, network: Network, layer_of: dict[int, int]) -> tuple[Windows, tuple[PreStep, ...], list[Table]]:
+    """The steps around a network that slides over the volume."""
+    inferer, steps = read_inferer(table.table("inferer")), read_steps(table.tables("preprocessing"))
+    decision, rest = read_decision(table.tables("postprocessing"), network.outputs[0].labels, layer_of)
+    return Windows(inferer, steps, decision), (), rest
+
+
+def _window_network(table: Table, layer_of: dict[int, int], units: str) -> Network:
+    """A network that answers with scores: one channel in, one output."""
+    table.choice("layout", ("NCDHW", "NCHW"))
+    table.choice("value", (units,))
+    outputs = table.tables("outputs", most=1)
+    if len(outputs) != 1:
+        raise PackageError("package.toml: network: outputs: a network with an [inferer] has exactly one output")
+    labels = known_segments(outputs[0], "labels", layer_of)
+    if sorted(labels) != sorted(layer_of):
+        raise outputs[0].wrong("labels", "every segment of segments.json, once each, in the order of the channels")
+    output = Output(outputs[0].text("name"), labels, layer_of[labels[0]])
+    outputs[0].done()
+    network = Network(table.text("file"), table.text("input"), (0, 0), (), (0,), (output,))
+    table.done()
+    return network
 
 
 def _once(network: Network, layer_of: Iterable[int]) -> Network:

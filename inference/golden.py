@@ -75,7 +75,8 @@ def record(folder: Path) -> None:
         path = folder / "golden" / case
         path.with_name(f"{case}.json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
         spacing = np.array(volume.spacing)
-        np.savez_compressed(path.with_name(f"{case}.npz"), hu=volume.hu, spacing=spacing, labels=reading.layers)
+        values: dict[str, Any] = {_values_of(package)[0]: volume.hu}
+        np.savez_compressed(path.with_name(f"{case}.npz"), **values, spacing=spacing, labels=reading.layers)
 
 
 def _agreement(analyser: AnyAnalyser, case: str) -> Agreement:
@@ -137,16 +138,22 @@ def _quantities(reading: Reading) -> dict[str, float]:
 def _volume(package: Package, case: str) -> tuple[Volume, npt.NDArray[np.uint8] | None]:
     """The input of a case as a volume, and the labels expected, if there are any."""
     arrays = _arrays(package.files[f"golden/{case}.npz"], case)
-    hu, spacing, labels = arrays.get("hu"), arrays.get("spacing"), arrays.get("labels")
-    if hu is None or hu.dtype != np.int16 or hu.ndim != 3 or hu.size == 0:
-        raise PackageError(f"golden/{case}.npz must have 'hu', int16 (slices, rows, columns)")
+    key, kind = _values_of(package)
+    hu, spacing, labels = arrays.get(key), arrays.get("spacing"), arrays.get("labels")
+    if hu is None or hu.dtype != kind or hu.ndim != 3 or hu.size == 0 or not np.isfinite(hu).all():
+        raise PackageError(f"golden/{case}.npz must have {key!r}, {np.dtype(kind)} (slices, rows, columns)")
     if spacing is None or spacing.shape != (3,) or not np.isfinite(spacing).all() or (spacing <= 0).any():
         raise PackageError(f"golden/{case}.npz must have 'spacing', three numbers above 0")
     if labels is not None and (labels.dtype != np.uint8 or labels.shape != (package.layers, *hu.shape)):
         raise PackageError(f"golden/{case}.npz: 'labels' must be uint8 (layers, slices, rows, columns)")
     along, down, across = (float(v) for v in spacing)
     positions = tuple(i * along for i in range(len(hu)))
-    return Volume(np.maximum(hu, -1024), (along, down, across), positions, tuple(map(str, range(len(hu))))), labels
+    hu = np.maximum(hu, -1024) if kind is np.int16 else hu
+    return Volume(hu, (along, down, across), positions, tuple(map(str, range(len(hu))))), labels
+
+
+def _values_of(package: Package) -> tuple[str, type[np.number]]:
+    return ("hu", np.int16) if package.contract.units == "HU" else ("values", np.float32)
 
 
 def _arrays(content: bytes, case: str) -> dict[str, npt.NDArray[Any]]:
@@ -157,7 +164,7 @@ def _arrays(content: bytes, case: str) -> dict[str, npt.NDArray[Any]]:
         if len(content) > MOST_BYTES or claimed > 8 * MOST_VOXELS:
             raise PackageError(f"golden/{case}.npz is too large")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files if name in ("hu", "spacing", "labels")}
+            return {name: arrays[name] for name in arrays.files if name in ("hu", "values", "spacing", "labels")}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise PackageError(f"golden/{case}.npz cannot be read as arrays of numbers") from error
 
