@@ -1,11 +1,12 @@
 """Jobs: claimed with a lease and a fencing token, finished once, and everything that follows in the same transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
 
+from db.acceptances import learn
 from db.audit_rows import Transaction, as_json
 from db.database import Database
 from db.job_moves import insert_job, move_job
@@ -13,7 +14,7 @@ from db.rows import artifact_of, job_of
 from db.schema import artifacts, jobs, sent
 from db.times import seconds, to_micros
 from domain.audit import Event
-from domain.destinations import Sent
+from domain.destinations import Instead, Sent
 from domain.errors import LostLeaseError, PermanentError
 from domain.jobs import Answer, Artifact, Job, JobKind, Outcome, Priority
 from domain.moves import JobMove, JobState
@@ -87,21 +88,29 @@ class Jobs:
             _replace_artifacts(tx, job.job_id, answer.artifacts)
             _deliver(tx, job)
 
-    def sent(self, job: Job, results: Sequence[Sent]) -> None:
-        """A delivery was answered: one row per instance; done when all were accepted, else failed. Raises LostLeaseError."""
+    def sent(
+        self, job: Job, results: Sequence[Sent], instead: Sequence[Instead] = (), learned: Mapping[str, bool] | None = None
+    ) -> None:
+        """A delivery was answered: one row per instance; done when each was accepted or something was ``instead`` of it, else
+        failed. ``learned`` SOP Classes are remembered. Raises LostLeaseError.
+        """
         if job.kind is not JobKind.DELIVER:
             raise PermanentError(f"job {job.job_id} is not a delivery")
-        refused = [result for result in results if not result.accepted]
+        covered = {uid for one in instead for uid in one.sop_instance_uids}
+        refused = [result for result in results if not result.accepted and result.sop_instance_uid not in covered]
         with self._database.write() as tx:
-            said = {
+            said: dict[str, Any] = {
                 "destination": job.destination,
                 "instances": [[one.sop_instance_uid, f"0x{one.status:04X}"] for one in results],
             }
+            if instead:
+                said["instead"] = {one.wanted: one.given for one in instead}
             if refused:
                 move_job(tx, job, JobMove.FAIL, "node", {"reason": _refusal(tx, job, refused)}, said)
             else:
                 move_job(tx, job, JobMove.FINISH, "node", {"reason": ""}, said, Event.SENT)
             _insert_sent(tx, job, results)
+            learn(tx, job.destination, learned or {})
 
     def fail(self, job: Job, reason: str) -> None:
         """Give a running job up. Raises LostLeaseError."""
@@ -177,6 +186,13 @@ class Jobs:
         with self._database.read() as connection:
             found = connection.execute(query).scalar_one_or_none()
         return [] if found is None else self.artifacts(found)
+
+    def accepted(self, sop_instance_uids: Collection[str]) -> set[str]:
+        """Those of the instances that some destination took."""
+        good = or_(sent.c.status == 0, sent.c.status.between(0xB000, 0xBFFF))
+        query = select(sent.c.sop_instance_uid).where(sent.c.sop_instance_uid.in_(sop_instance_uids), good)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def statuses(self, job_id: int) -> list[Sent]:
         """What the destination said to each instance of a delivery, oldest attempt first."""

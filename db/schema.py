@@ -140,6 +140,15 @@ patients = Table(  # who is the same patient as whom; the mark is a keyed digest
     Index("patients_mark", "mark", "study_date"),
 )
 
+acceptances = Table(  # what a destination takes, as it was found out by sending
+    "acceptances",
+    metadata,
+    Column("destination", String, primary_key=True),
+    Column("sop_class_uid", String, primary_key=True),
+    Column("accepted", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
+from db.acceptances import Acceptances
 from db.admissions import Admissions
 from db.audit import Record
 from db.database import Database
@@ -27,7 +28,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Admissions, Testimony, Habits, Patients, Studies, Jobs, Record):
+class Store(Receiving, Admissions, Acceptances, Testimony, Habits, Patients, Studies, Jobs, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

@@ -33,6 +33,7 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     REVIVED = "revived"
     SENT = "sent"
+    FORGOTTEN = "forgotten"  # an operator had a destination asked anew what it takes
     TESTIFIED = "testified"  # somebody said what belongs to a study (MPPS, availability)
     COMMITMENT = "commitment"  # a storage commitment request, and how much of it is durable
     ADMITTED = "admitted"  # an administrator let a caller in

@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from domain.destinations import Destination
 from domain.errors import ConfigurationError
 from domain.instances import Caller
 from node.config_check import check_sections, near, read_section
 from node.memory import room
+from node.profiles import PROFILES
 from node.rules import Rule, parse_rule
 from node.urgency import STUDY
 from scp.tls import TlsSettings
@@ -167,7 +168,8 @@ class Settings:
         if peer is None or not peer.port:
             return None
         ours = self.scp.ae_title
-        return Destination(name, "dicom", host=address, port=peer.port, ae_title=peer.ae_title, calling_ae=ours)
+        outputs = PROFILES["generic"].outputs
+        return Destination(name, "dicom", host=address, port=peer.port, ae_title=peer.ae_title, calling_ae=ours, outputs=outputs)
 
     def _peer(self, ae_title: str, address: str) -> PeerSettings | None:
         for peer in self.peers:
@@ -278,21 +280,39 @@ def find_package(name: str, folder: Path) -> Path:
     raise ConfigurationError(f'"{name}" is neither a folder with a package.toml, nor a .zip, nor a shipped model{hint}')
 
 
+# What a destination of each kind must have, and what only it may have.
+_NEEDED: Final = {"dicom": ("host", "ae_title"), "dicomweb": ("url",), "folder": ("path",)}
+_OWN: Final = {
+    "dicom": ("host", "ae_title", "count", "priors"),
+    "dicomweb": ("url", "token_file", "password_file", "ca_file"),
+    "folder": ("path",),
+}
+
+
 def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str) -> Destination:
     path = f"destination[{number}]"
-    needed = ("host", "ae_title") if values["kind"] == "dicom" else ("path",)
-    foreign = ("path",) if values["kind"] == "dicom" else ("host", "ae_title", "count")
-    for name in needed:
+    kind = values["kind"]
+    for name in _NEEDED[kind]:
         if not values[name].strip():
-            raise ConfigurationError(f'{path}.{name} is missing: a destination of kind "{values["kind"]}" needs it')
-    for name in foreign:
+            raise ConfigurationError(f'{path}.{name} is missing: a destination of kind "{kind}" needs it')
+    for name in (name for other, names in _OWN.items() if other != kind for name in names):
         if values[name]:
-            raise ConfigurationError(f'{path}.{name} has no meaning for a destination of kind "{values["kind"]}"; remove it')
+            raise ConfigurationError(f'{path}.{name} has no meaning for a destination of kind "{kind}"; remove it')
     if max(len(values["ae_title"]), len(values["calling_ae"])) > 16:
         raise ConfigurationError(f"{path}: an AE title has at most 16 characters")
-    where = str(_resolve(values["path"], folder)) if values["path"] else ""
-    calling = values["calling_ae"].strip() or our_ae.strip()
-    return Destination(**(values | {"outputs": tuple(values["outputs"]), "path": where, "calling_ae": calling}))
+    if values["token_file"] and values["password_file"]:
+        raise ConfigurationError(f"{path}: token_file and password_file exclude each other")
+    files = {
+        name: str(_resolve(values[name], folder)) for name in ("path", "token_file", "password_file", "ca_file") if values[name]
+    }
+    profile = PROFILES[values["profile"]]
+    made = {
+        "outputs": tuple(values["outputs"]) or profile.outputs,
+        "volumetric": profile.volumetric,
+        "calling_ae": values["calling_ae"].strip() or our_ae.strip(),
+        "url": values["url"].rstrip("/"),
+    }
+    return Destination(**(values | files | made))
 
 
 def _compute(given: ComputeSettings, cores: int) -> ComputeSettings:

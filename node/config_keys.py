@@ -51,6 +51,11 @@ def _is_name(value: str) -> str:
     return "" if good else 'must be 1-64 letters, digits, "_", "." or "-", and not "sender"'
 
 
+def _is_url(value: str) -> str:
+    good = not value or re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value)
+    return "" if good else "must be http:// or https:// with host, port and path, without a name or password in it"
+
+
 def between(low: float, high: float) -> Check:
     """A check for numbers, both ends included."""
     return lambda value: "" if low <= value <= high else f"must be {low}-{high}"
@@ -64,6 +69,11 @@ def one_of(*choices: str) -> Check:
         return "" if words and all(word in choices for word in words) else f"must be of: {', '.join(choices)}"
 
     return check
+
+
+def _any_of(*choices: str) -> Check:
+    """The same for a list that may be empty."""
+    return lambda value: one_of(*choices)(value) if value else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +192,39 @@ KEYS: Final = (
     Key("model", "requires", list, [], "rules, one per series that must be there; see docs/completeness.md", items=dict),
     Key("model", "when", dict, {}, "rule over DICOM keywords, see below; empty: every series"),
     Key("destination", "name", str, REQUIRED, "what send_to and the audit log call it", _is_name),
-    Key("destination", "kind", str, "dicom", "dicom (C-STORE) or folder", one_of("dicom", "folder")),
+    Key(
+        "destination",
+        "kind",
+        str,
+        "dicom",
+        "dicom (C-STORE), dicomweb (STOW-RS) or folder",
+        one_of("dicom", "dicomweb", "folder"),
+    ),
+    Key(
+        "destination",
+        "profile",
+        str,
+        "generic",
+        "the viewer at the other end: generic, ohif, weasis, slim or legacy",
+        one_of("generic", "ohif", "weasis", "slim", "legacy"),
+    ),
     Key("destination", "host", str, "", "of a dicom destination: host name or address"),
     Key("destination", "port", int, 104, "of a dicom destination", between(1, 65535)),
     Key("destination", "ae_title", str, "", "of a dicom destination: how we call it"),
     Key("destination", "calling_ae", str, "", "how we name ourselves to it; empty: scp.ae_title"),
     Key("destination", "path", str, "", "of a folder destination: where files are written"),
-    Key("destination", "outputs", list, ["sr", "seg"], "which results it gets: sr, seg", one_of("sr", "seg")),
+    Key("destination", "url", str, "", "of a dicomweb destination: the service, such as https://pacs.example/dicom-web", _is_url),
+    Key("destination", "token_file", str, "", "of a dicomweb destination: a file with a bearer token"),
+    Key("destination", "password_file", str, "", "of a dicomweb destination: a file with user:password"),
+    Key("destination", "ca_file", str, "", "of a dicomweb destination: whose certificate is good (PEM); empty: the system's"),
+    Key(
+        "destination",
+        "outputs",
+        list,
+        [],
+        "which results it gets: sr, seg, gsps, sc, pdf, ann, kos; empty: what suits the profile",
+        _any_of("sr", "seg", "gsps", "sc", "pdf", "ann", "kos"),
+    ),
     Key(
         "destination",
         "priors",
@@ -250,7 +286,6 @@ LATER: Final = frozenset(
         "audit",
         "model.shadow",
         "destination.commitment",
-        "destination.url",
         "destination.tls",
         "compute.address",
         "compute.tls",
@@ -259,7 +294,7 @@ LATER: Final = frozenset(
 LATER_VALUES: Final = {
     "compute.executor": frozenset({"dask"}),
     "destination.kind": frozenset({"dicomweb"}),
-    "destination.outputs": frozenset({"labelmap", "gsps", "sc", "pdf", "ann", "kos", "pm"}),
+    "destination.outputs": frozenset({"labelmap", "pm"}),
 }
 
 

@@ -20,7 +20,16 @@ EXAMPLES: Final[dict[str, Any]] = {
     "destination.ae_title": "ORTHANC",
 }
 _QUIET: Final = frozenset(
-    {"destination.path", "destination.calling_ae", "peer.port", "console.token_file"}
+    {
+        "destination.path",
+        "destination.calling_ae",
+        "destination.url",
+        "destination.token_file",
+        "destination.password_file",
+        "destination.ca_file",
+        "peer.port",
+        "console.token_file",
+    }
 )  # written as comments
 _WHEN: Final = """\
 [model.when]                                     # every clause must hold; a missing attribute fails its clause

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from db.store import Store
 from delivery import dicom, folder
-from domain.destinations import Destination, Sent
+from domain.destinations import Delivered, Destination, Sent
 from domain.errors import TransientError
-from domain.jobs import Artifact, Job, JobKind
+from domain.jobs import Job, JobKind
 from domain.moves import JobState
 from node.backoff import pause
 from node.config import Settings
 from node.holding import LEASE_SECONDS, Held, Holding, failure, words
+from node.ladder import Ladder, remembered
 from node.log import event, study_mark
 
 Deliver = Callable[[Destination, Sequence[Path]], list[Sent]]
@@ -43,7 +45,7 @@ class Delivering:
         self._store, self.settings, self._deliver, self._clock = store, settings, deliver, clock
         self._wake, self._lane, self._name = wake, lane, name
         self._lanes: dict[str, Executor] = {}
-        self._holding: Holding[list[Sent]] = Holding(store, clock, self._conclude)
+        self._holding: Holding[Delivered] = Holding(store, clock, self._conclude)
 
     @property
     def running(self) -> int:
@@ -91,16 +93,14 @@ class Delivering:
             self._fail(job, f"the destination {job.destination} is not configured any more")
             return
         lane = self._lanes.get(job.destination) or self._lanes.setdefault(job.destination, self._lane())
-        future: Future[list[Sent]] = lane.submit(self._deliver, destination, self._files(job, destination))
+        artifacts = self._store.artifacts(job.parent_id) if job.parent_id is not None else []
+        memory = remembered(self._store.acceptances(destination.name), self._clock())
+        ladder = Ladder(destination, artifacts, self.settings.node.data_dir, memory)
+        future: Future[Delivered] = lane.submit(ladder.climb, partial(self._deliver, destination))
         self._holding.take(job, future)
         future.add_done_callback(lambda _: self._wake())
 
-    def _files(self, job: Job, destination: Destination) -> list[Path]:
-        artifacts = self._store.artifacts(job.parent_id) if job.parent_id is not None else []
-        data_dir = self.settings.node.data_dir
-        return [data_dir / artifact.path for artifact in artifacts if goes(artifact, destination)]
-
-    def _conclude(self, held: Held[list[Sent]]) -> None:
+    def _conclude(self, held: Held[Delivered]) -> None:
         job, error = held.job, failure(held.future)
         if error is None:
             self._answered(job, held.future.result())
@@ -111,21 +111,29 @@ class Delivering:
         else:
             self._fail(job, words(error))
 
-    def _answered(self, job: Job, results: Sequence[Sent]) -> None:
-        refused = [sent for sent in results if not sent.accepted]
+    def _answered(self, job: Job, delivered: Delivered) -> None:
+        covered = {uid for one in delivered.instead for uid in one.sop_instance_uids}
+        refused = [sent for sent in delivered.results if not sent.accepted and sent.sop_instance_uid not in covered]
         if refused and all(dicom.is_transient(sent.status) for sent in refused):
             reason = f"{job.destination} answered {refused[0].status:#06x}"
-            self._again(job, reason, lambda _: self._store.sent(job, results))
+            self._again(job, reason, lambda _: self._noted(job, delivered))
             return
-        self._store.sent(job, results)
+        self._noted(job, delivered)
         event(
             "sent" if not refused else "refused",
             job=job.job_id,
             study=study_mark(job.study_uid),
             destination=job.destination,
-            instances=len(results),
+            instances=len(delivered.results),
             refused=len(refused),
+            **({"instead": ",".join(f"{one.given} for {one.wanted}" for one in delivered.instead)} if delivered.instead else {}),
         )
+        if delivered.short and job.parent_id is not None:
+            self._store.revive(job.parent_id, "node")  # its order now asks for what may stand for the refused
+            event("rewritten", job=job.parent_id, study=study_mark(job.study_uid), destination=job.destination)
+
+    def _noted(self, job: Job, delivered: Delivered) -> None:
+        self._store.sent(job, delivered.results, delivered.instead, delivered.learned)
 
     def _again(self, job: Job, reason: str, give_up: Callable[[str], None]) -> None:
         limits = self.settings.delivery
@@ -147,8 +155,3 @@ class Delivering:
     def _fail(self, job: Job, reason: str) -> None:
         self._store.fail(job, reason)
         event("failed", job=job.job_id, study=study_mark(job.study_uid), reason=reason)
-
-
-def goes(artifact: Artifact, destination: Destination) -> bool:
-    """Whether a destination wants this artifact: the volumetric report is part of "sr"."""
-    return bool(artifact.sop_class_uid) and artifact.role.partition("-")[0] in destination.outputs

@@ -25,6 +25,8 @@ from node.config import find_package, parse
 from node.config_template import literal
 from node.files import StoredFile, find, unzip
 from node.folder_pacs import FolderIntake
+from node.ladder import kind_of, wanted
+from node.profiles import PROFILES
 from scp.receiver import Receiver
 from scp.settings import ReceiverSettings
 
@@ -32,6 +34,7 @@ SAMPLES: Final = Path(__file__).resolve().parent / "sample"  # one .zip for each
 MARKER: Final = ".ancilla-demo"
 SECONDS: Final = 900.0  # for everything after the last image
 ENDED: Final = frozenset({JobState.DONE, JobState.DECLINED, JobState.FAILED, JobState.CANCELLED})
+EXPECTED: Final = frozenset(wanted(Destination("pacs", "dicom", outputs=PROFILES["generic"].outputs)))  # it takes everything
 T = TypeVar("T")
 Tell = Callable[[str, int, int], None]  # what is going on, done, of
 
@@ -196,7 +199,7 @@ class Demo:
             summary=infer.summary or infer.reason,
             outcome=infer.outcome or Outcome.FAILED,
             files=arrived,
-            missing=tuple(a.role for a in artifacts if a.sop_class_uid and a.role not in arrived),
+            missing=tuple(a.role for a in artifacts if kind_of(a.role) in EXPECTED and a.role not in arrived),
             audit_words=audit_words,
             audit_good=audit_good,
             troubles=tuple(self._pacs.troubles),

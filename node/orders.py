@@ -14,6 +14,7 @@ from domain.errors import PackageError, PermanentError
 from domain.instances import Instance
 from domain.jobs import Artifact, Job, NewJob, Order, Verdict
 from node.config import Settings
+from node.ladder import PLAINER, kinds_to_write, remembered
 from node.loaded import Model
 from node.patient import identity
 
@@ -64,8 +65,8 @@ class Orders:
             started_at=(job.started_at or now).astimezone(),
             institution=settings.node.institution,
             device_uid=device_uid(self._installation, job.package_digest),
-            outputs=self._outputs(job),
-            predecessors=tuple(self._store.predecessors(job)),
+            outputs=self._outputs(job, now),
+            predecessors=self._predecessors(job),
             verdict=verdict,
             slot=model.settings.slot,
             precision=way.precision,
@@ -141,9 +142,20 @@ class Orders:
         study = hashlib.sha256(study_uid.encode()).hexdigest()[:32]
         return self.settings.node.data_dir / EARLY / "studies" / study / package_digest[:16]
 
-    def _outputs(self, job: Job) -> tuple[str, ...]:
-        targets = [self.settings.target(name) for name in job.destinations]
-        return tuple(sorted({output for target in targets if target is not None for output in target.outputs}))
+    def _predecessors(self, job: Job) -> tuple[Artifact, ...]:
+        """The results of the revision before. What was written only to stand for a report counts if somebody took it."""
+        before = self._store.predecessors(job)
+        spare = {artifact.sop_instance_uid for artifact in before if artifact.role in PLAINER}
+        unseen = spare - self._store.accepted(spare) if spare else set()
+        return tuple(artifact for artifact in before if artifact.sop_instance_uid not in unseen)
+
+    def _outputs(self, job: Job, now: datetime) -> tuple[str, ...]:
+        """What all destinations want, and what may have to stand for it where they do not take it."""
+        targets = [target for name in job.destinations if (target := self.settings.target(name)) is not None]
+        kinds: set[str] = set()
+        for target in targets:
+            kinds |= kinds_to_write(target, remembered(self._store.acceptances(target.name), now))
+        return tuple(sorted(kinds))
 
 
 def out_name(job: Job, failed: bool) -> str:

@@ -19,6 +19,7 @@ from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
 from sr_writer.report import evaluations, report
 from sr_writer.rules import check
+from sr_writer.rungs import plainer
 from sr_writer.segmentation import segmentation
 from sr_writer.source import by_uid, first_of, is_image, readable
 
@@ -50,6 +51,7 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
             evidence.append(_named(document.dataset))
     if "sr" in context.outputs:
         reports = _Reports(analysis, places, headers, heading, evidence).documents()
+        reports += [Document(*each) for each in plainer(reports[0].dataset, heading)]
         made += [_checked(each, headers) for each in reports]
     made += [_checked(Document(*each), headers) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
     return tuple(made)

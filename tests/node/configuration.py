@@ -27,6 +27,7 @@ name = "pacs"
 host = "127.0.0.1"
 port = 4242
 ae_title = "PACS"
+outputs = ["sr", "seg"]
 [compute]
 workers = 2
 job_timeout_seconds = 100

@@ -91,12 +91,15 @@ class Pacs:
 
     says: int | BaseException = 0
     got: list[tuple[str, list[str]]] = field(default_factory=list)
+    refuses: dict[str, int] = field(default_factory=dict)  # statuses of single files
+    more: tuple[Artifact, ...] = ()  # what it knows beside the usual results
 
     def __call__(self, destination: Destination, files: Sequence[Path]) -> list[Sent]:
         self.got.append((destination.name, [file.name for file in files]))
         if isinstance(self.says, BaseException):
             raise self.says
-        return [Sent(f"2.25.{number}", self.says) for number, _ in enumerate(files)]
+        uids = {Path(each.path).name: each.sop_instance_uid for each in (SR, VOLUMES, SEG, *self.more)}
+        return [Sent(uids[file.name], self.refuses.get(file.name, self.says)) for file in files]
 
 
 class Stage:

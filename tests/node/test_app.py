@@ -114,8 +114,8 @@ def results(toml: Path) -> list[Path]:
 def test_a_study_sent_to_the_node_comes_out_as_results(toml: Path, study: list[Path]) -> None:
     with running(toml) as (node, port):
         assert send(port, study) == [0] * 8
-        until(lambda: len(results(toml)) >= 2 and not [j for j in node.store.jobs() if j.state in ("queued", "running")])
-        assert {pydicom.dcmread(file).Modality for file in results(toml)} == {"SR", "SEG"}
+        until(lambda: len(results(toml)) >= 3 and not [j for j in node.store.jobs() if j.state in ("queued", "running")])
+        assert {pydicom.dcmread(file).Modality for file in results(toml)} == {"SR", "SEG", "OT"}
 
 
 def test_a_second_node_on_the_same_folder_is_refused(toml: Path) -> None:

@@ -65,8 +65,8 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\npath='p'", r"destination\[1\].path has no meaning"),
         ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['rs']", r"destination\[1\].outputs must be of: sr, seg"),
         (
-            "[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['pdf']",
-            'outputs = "pdf" is not available in this version',
+            "[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['pm']",
+            'outputs = "pm" is not available in this version',
         ),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'", 'kind = "dicomweb" is not available in this version'),
         ("[[destination]]\nname = 'a'\ncommitment = true", r"destination\[1\].commitment is not available in this version"),

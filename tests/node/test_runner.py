@@ -1,8 +1,10 @@
 """Every way a job can go, on a real store, with a clock that the test turns."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from node.pool import WorkerDiedError
 from tests.node.configuration import TEXT
 from tests.node.stage import GOOD, SEG, SR, STUDY, VOLUMES, Stage
 
+RUNGS = ("gsps", "pdf", "sc", "seg", "sr", "sr-comprehensive", "sr-enhanced")  # nobody knows yet what the PACS takes
 FAILED = Answer(Outcome.FAILED, "Not analysed.", (replace(SR, sop_instance_uid="2.25.9"),), "it crashed")
 
 
@@ -26,7 +29,7 @@ def test_a_study_goes_from_images_to_a_result_in_the_pacs(stage: Stage) -> None:
     job = stage.settled()
     assert (job.state, job.attempts, job.destinations) == (JobState.RUNNING, 1, ("pacs",))
     order = stage.workers.order
-    assert (order.study_uid, order.revision, len(order.instances), order.outputs) == (STUDY, 1, 3, ("seg", "sr"))
+    assert (order.study_uid, order.revision, len(order.instances), order.outputs) == (STUDY, 1, 3, RUNGS)
     assert order.started_at == job.started_at
     assert STUDY not in order.out_dir
     stage.workers.answer(GOOD)
@@ -401,6 +404,88 @@ def test_a_destination_gets_only_the_outputs_it_wants(tmp_path: Path) -> None:
     stage.turn()
     assert dict(stage.pacs.got) == {"archive": ["seg.dcm"], "pacs": ["seg.dcm", "sr.dcm", "sr-volumetric.dcm"]}
     assert (SEG.role, SR.role, VOLUMES.role) == ("seg", "sr", "sr-volumetric")
+
+
+PDF = replace(SR, role="pdf", path="results/pdf.dcm", sop_class_uid="1.2.840.10008.5.1.4.1.1.104.1", sop_instance_uid="2.25.20")
+CAPTURE = replace(SR, role="sc-1", path="results/sc-1.dcm", sop_class_uid="1.2.840.10008.5.1.4.1.1.7", sop_instance_uid="2.25.21")
+LADDER = replace(GOOD, artifacts=(SEG, SR, PDF, CAPTURE))
+
+
+def audited(stage: Stage, event: str) -> list[dict[str, Any]]:
+    return [json.loads(row.details) for row in stage.store.audit() if row.event == event]
+
+
+def test_what_a_pacs_takes_is_remembered_and_no_more_written_than_it_needs_for_a_day(stage: Stage) -> None:
+    stage.settled()
+    stage.workers.answer()
+    stage.turn()
+    assert {a.sop_class_uid: a.accepted for a in stage.store.acceptances("pacs")} == {
+        SR.sop_class_uid: True, SEG.sop_class_uid: True
+    }  # fmt: skip
+    stage.receive("1.2.4", "1.2.4.1")
+    stage.later(31)
+    stage.turn()
+    assert stage.workers.order.outputs == ("seg", "sr")
+    stage.later(86_400)
+    stage.receive("1.2.5", "1.2.5.1")
+    stage.later(31)
+    stage.turn()
+    assert stage.workers.order.outputs == RUNGS
+
+
+def test_the_audit_says_what_was_sent_instead_of_what(stage: Stage) -> None:
+    stage.pacs.refuses, stage.pacs.more = {"seg.dcm": 0x0122, "sr.dcm": 0xA901}, (PDF, CAPTURE)
+    stage.settled()
+    stage.workers.answer(LADDER)
+    stage.turn()
+    assert stage.pacs.got == [("pacs", ["seg.dcm", "sr.dcm"]), ("pacs", ["pdf.dcm", "sc-1.dcm"])]
+    (job,) = stage.deliveries()
+    assert job.state is JobState.DONE
+    (sent,) = audited(stage, "sent")
+    assert sent["instead"] == {"seg": "sc", "sr": "pdf"}
+    assert ["2.25.3", "0x0122"] in sent["instances"] and ["2.25.20", "0x0000"] in sent["instances"]
+
+
+def test_a_pacs_that_takes_a_class_no_more_gets_the_other_forms_written_for_it(stage: Stage) -> None:
+    stage.settled()
+    stage.workers.answer()
+    stage.turn()
+    stage.receive("1.2.4", "1.2.4.1")
+    stage.later(31)
+    stage.turn()
+    assert stage.workers.order.outputs == ("seg", "sr")
+    stage.pacs.refuses, stage.pacs.more = {"seg.dcm": 0x0122}, (PDF, CAPTURE)
+    stage.workers.answer()
+    stage.turn()
+    assert stage.deliveries()[0].state is JobState.FAILED
+    assert "sc" in stage.workers.order.outputs, "the job was queued again, asking for more"
+    stage.workers.answer(LADDER)
+    stage.turn()
+    assert stage.deliveries()[0].state is JobState.DONE
+    assert stage.pacs.got[-1] == ("pacs", ["sr.dcm", "sc-1.dcm"]), "what was refused a moment ago is not tried again"
+
+
+def test_a_predecessor_is_a_report_that_somebody_took(stage: Stage) -> None:
+    plain = replace(SR, role="sr-comprehensive", path="results/sr-comprehensive.dcm", sop_instance_uid="2.25.30")
+    spare = replace(plain, role="sr-enhanced", path="results/sr-enhanced.dcm", sop_instance_uid="2.25.31")
+    stage.pacs.refuses, stage.pacs.more = {"sr.dcm": 0x0122}, (plain, spare)
+    stage.settled()
+    stage.workers.answer(replace(GOOD, artifacts=(SR, plain, spare)))
+    stage.turn()
+    stage.receive(first=4, images=1)
+    stage.later(31)
+    stage.turn()
+    assert [artifact.role for artifact in stage.workers.order.predecessors] == ["sr", "sr-comprehensive"]
+
+
+def test_a_pacs_that_takes_nothing_at_all_is_an_error_and_not_a_loop(stage: Stage) -> None:
+    stage.pacs.says, stage.pacs.more = 0x0122, (PDF, CAPTURE)
+    stage.settled()
+    stage.workers.answer(LADDER)
+    stage.turn()
+    (job,) = stage.deliveries()
+    assert job.state is JobState.FAILED and stage.infer().state is JobState.DONE
+    assert [files for _, files in stage.pacs.got] == [["seg.dcm", "sr.dcm"], ["pdf.dcm", "sc-1.dcm"]]
 
 
 def test_results_go_back_to_the_sender(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from domain.errors import PermanentError
+from domain.jobs import Outcome
 from sr_writer.picture import sheets
 from sr_writer.results import documents
 from sr_writer.telling import DISCLAIMER
+from sr_writer.words import LANGUAGES
 from tests import peers
 from tests.ct_series import Series, part10
 from tests.sr_writer import cases, colour_cases
@@ -247,6 +250,13 @@ def text_of(ds: Dataset, folder: Path) -> str:
 
 
 @pytest.mark.peer
+def test_a_page_speaks_the_language_of_the_node_and_repeats_the_english(tmp_path: Path) -> None:
+    words = text_of(made(cases.negative(outputs=("pdf",), language="de"))["pdf"], tmp_path)
+    for part in ("No opacity found.", LANGUAGES["de"].disclaimer, LANGUAGES["de"].outcomes[Outcome.NEGATIVE], DISCLAIMER):
+        assert part in words.replace("\n", " ")
+
+
+@pytest.mark.peer
 def test_a_page_of_thousand_findings_stays_short_and_says_what_it_left_out(tmp_path: Path) -> None:
     case = cases.positive(outputs=("pdf",))
     many = replace(case.analysis, findings=case.analysis.findings * 250)
@@ -319,3 +329,26 @@ def test_dcmtk_reads_the_selection_strictly(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert "Of Interest" in said and DISCLAIMER in said
     assert not [line for line in said.splitlines() if line.startswith(("E:", "F:"))]
+
+
+# plainer reports
+
+PLAINER = {"sr-comprehensive": "ComprehensiveSR", "sr-enhanced": "EnhancedSR"}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("role", PLAINER)
+@pytest.mark.parametrize("make", [cases.positive, cases.negative, cases.not_analysed, cases.failed])
+def test_the_report_is_valid_in_the_plainer_kinds_of_older_archives(
+    role: str, make: Callable[..., cases.Case], tmp_path: Path
+) -> None:
+    found = made(make(outputs=("sr", *PLAINER)))
+    assert list(found) == ["sr", *PLAINER]
+    assert complaints(found[role], tmp_path) == []
+    for program, words in (("dciodvfy", PLAINER[role]), ("dsrdump", found["sr"].SeriesDescription)):
+        done = subprocess.run([peers.program(program), tmp_path / "object.dcm"], capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert words in said
+        assert not [line for line in said.splitlines() if line.startswith(("E:", "F:", "Error"))]
+    assert found[role].ContentSequence == found["sr"].ContentSequence
+    assert len({ds.SOPInstanceUID for ds in found.values()}) == len({ds.SeriesInstanceUID for ds in found.values()}) == 3
