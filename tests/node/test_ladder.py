@@ -40,7 +40,7 @@ NO_SEG = ("ComprehensiveSRStorage", "EnhancedSRStorage", "SecondaryCaptureImageS
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Artifact]]:
     """Everything that may be sent about one study, as files."""
     folder, artifacts = tmp_path_factory.mktemp("results"), []
-    for document in documents(*cases.positive(outputs=EVERYTHING).arguments):
+    for document in documents(*cases.positive(numbers=(3, 5), outputs=EVERYTHING).arguments):
         file = folder / f"{document.role}.dcm"
         file.write_bytes(saved(document))
         ds = document.dataset
