@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery import dicom
+from delivery import dicom, dicomweb
 from domain.acceptance import Trial
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
@@ -58,6 +58,9 @@ def _destination(destination: Destination) -> Check:
             name, there, f"folder {destination.path}" if there else f"{destination.path} and its parent folder do not exist"
         )
     try:
+        if destination.kind == "dicomweb":
+            dicomweb.reach(destination)
+            return Check(name, True, f"{destination.url} answers")
         dicom.echo(destination)
     except AncillaError as error:
         return Check(name, False, str(error))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from domain.destinations import Destination
 from domain.errors import ConfigurationError
@@ -300,6 +301,8 @@ def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str)
             raise ConfigurationError(f'{path}.{name} has no meaning for a destination of kind "{kind}"; remove it')
     if max(len(values["ae_title"]), len(values["calling_ae"])) > 16:
         raise ConfigurationError(f"{path}: an AE title has at most 16 characters")
+    if (values["token_file"] or values["password_file"]) and not _is_private(values["url"]):
+        raise ConfigurationError(f"{path}.url must begin with https://: a token or password never crosses a network in the open")
     if values["token_file"] and values["password_file"]:
         raise ConfigurationError(f"{path}: token_file and password_file exclude each other")
     files = {
@@ -313,6 +316,12 @@ def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str)
         "url": values["url"].rstrip("/"),
     }
     return Destination(**(values | files | made))
+
+
+def _is_private(url: str) -> bool:
+    """Encrypted, or not leaving this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _compute(given: ComputeSettings, cores: int) -> ComputeSettings:

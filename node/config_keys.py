@@ -293,7 +293,6 @@ LATER: Final = frozenset(
 )
 LATER_VALUES: Final = {
     "compute.executor": frozenset({"dask"}),
-    "destination.kind": frozenset({"dicomweb"}),
     "destination.outputs": frozenset({"labelmap", "pm"}),
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from db.store import Store
-from delivery import dicom, folder
+from delivery import dicom, dicomweb, folder
 from domain.destinations import Delivered, Destination, Sent
 from domain.errors import TransientError
 from domain.jobs import Job, JobKind
@@ -21,12 +21,13 @@ from node.log import event, study_mark
 
 Deliver = Callable[[Destination, Sequence[Path]], list[Sent]]
 FIRST_PAUSE: Final = 5.0  # seconds
+_SENDERS: Final[dict[str, Deliver]] = {"dicom": dicom.send, "dicomweb": dicomweb.send, "folder": folder.send}
 PER_LANE: Final = 2  # associations to one destination at a time
 
 
 def deliver(destination: Destination, files: Sequence[Path]) -> list[Sent]:
-    """Send files to a destination of either kind. Raises TransientError, PermanentError."""
-    return (folder.send if destination.kind == "folder" else dicom.send)(destination, files)
+    """Send files to a destination of any kind. Raises TransientError, PermanentError."""
+    return _SENDERS[destination.kind](destination, files)
 
 
 class Delivering:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,8 @@ def _orthanc_configuration(peer: Orthanc, folder: Path, web: bool) -> dict[str, 
 def _answers(peer: Orthanc) -> bool:
     try:
         return bool(peer.version()) and listens(peer.port)
+    except urllib.error.HTTPError as error:
+        return error.code == 401 and listens(peer.port)  # there, and asks for a password
     except OSError:
         return False
 
