@@ -21,8 +21,10 @@ _EVENTS: Final = {
     JobMove.EXPIRE: Event.EXPIRED,
     JobMove.CANCEL: Event.CANCELLED,
     JobMove.REVIVE: Event.REVIVED,
+    JobMove.CONFIRM: Event.COMMITTED,
+    JobMove.DENY: Event.FAILED,
 }
-_ENDS: Final = frozenset({JobMove.FINISH, JobMove.DECLINE, JobMove.FAIL, JobMove.CANCEL})
+_ENDS: Final = frozenset({JobMove.FINISH, JobMove.DECLINE, JobMove.FAIL, JobMove.CANCEL, JobMove.CONFIRM, JobMove.DENY})
 
 
 def move_job(

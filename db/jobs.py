@@ -89,10 +89,16 @@ class Jobs:
             _deliver(tx, job)
 
     def sent(
-        self, job: Job, results: Sequence[Sent], instead: Sequence[Instead] = (), learned: Mapping[str, bool] | None = None
+        self,
+        job: Job,
+        results: Sequence[Sent],
+        instead: Sequence[Instead] = (),
+        learned: Mapping[str, bool] | None = None,
+        commit: bool = False,
     ) -> None:
         """A delivery was answered: one row per instance; done when each was accepted or something was ``instead`` of it, else
-        failed. ``learned`` SOP Classes are remembered. Raises LostLeaseError.
+        failed. ``learned`` SOP Classes are remembered. ``commit``: the archive is to be asked for commitment next. Raises
+        LostLeaseError.
         """
         if job.kind is not JobKind.DELIVER:
             raise PermanentError(f"job {job.job_id} is not a delivery")
@@ -111,6 +117,8 @@ class Jobs:
                 move_job(tx, job, JobMove.FINISH, "node", {"reason": ""}, said, Event.SENT)
             _insert_sent(tx, job, results)
             learn(tx, job.destination, learned or {})
+            if commit and any(one.accepted for one in results):
+                _follow(tx, job, JobKind.COMMIT, job.destination)
 
     def fail(self, job: Job, reason: str) -> None:
         """Give a running job up. Raises LostLeaseError."""
@@ -247,19 +255,24 @@ def _deliver(tx: Transaction, job: Job) -> None:
     for row in tx.connection.execute(select(jobs).where(waiting)).all():
         move_job(tx, job_of(row), JobMove.CANCEL, "node", {"reason": "the analysis was run again"})
     for destination in job.destinations:
-        insert_job(
-            tx,
-            kind=JobKind.DELIVER,
-            study_uid=job.study_uid,
-            revision=job.revision,
-            model_id=job.model_id,
-            package_digest=job.package_digest,
-            series_uids=job.series_uids,
-            input_digest=job.input_digest,
-            destination=destination,
-            parent_id=job.job_id,
-            priority=job.priority,
-        )
+        _follow(tx, job, JobKind.DELIVER, destination)
+
+
+def _follow(tx: Transaction, job: Job, kind: JobKind, destination: str) -> None:
+    """Queue what comes after a job."""
+    insert_job(
+        tx,
+        kind=kind,
+        study_uid=job.study_uid,
+        revision=job.revision,
+        model_id=job.model_id,
+        package_digest=job.package_digest,
+        series_uids=job.series_uids,
+        input_digest=job.input_digest,
+        destination=destination,
+        parent_id=job.job_id,
+        priority=job.priority,
+    )
 
 
 def _insert_sent(tx: Transaction, job: Job, results: Sequence[Sent]) -> None:

@@ -140,6 +140,15 @@ patients = Table(  # who is the same patient as whom; the mark is a keyed digest
     Index("patients_mark", "mark", "study_date"),
 )
 
+requests = Table(  # storage commitment asked of archives: which job an answer belongs to
+    "requests",
+    metadata,
+    Column("transaction_uid", String, primary_key=True),
+    Column("job_id", Integer, ForeignKey("jobs.job_id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("requests_job", "job_id"),
+)
+
 acceptances = Table(  # what a destination takes, as it was found out by sending
     "acceptances",
     metadata,

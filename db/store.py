@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from db.acceptances import Acceptances
 from db.admissions import Admissions
 from db.audit import Record
+from db.commitments import Commitments
 from db.database import Database
 from db.evidence import Testimony
 from db.habits import Habits
@@ -28,7 +29,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Admissions, Acceptances, Testimony, Habits, Patients, Studies, Jobs, Record):
+class Store(Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Jobs, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

@@ -1,7 +1,8 @@
-"""How many images of a study a PACS has: one C-FIND at study level (PS3.4 C.6.2, Number of Study Related Instances)."""
+"""What a PACS has, by C-FIND (PS3.4 C.6.2): the number of images of a study, or which of some instances."""
 
 import logging
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
@@ -11,7 +12,9 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 
 from domain.destinations import Destination
 from domain.errors import TransientError
+from domain.evidence import Member
 
+_MOST_ANSWERS: Final = 100_000
 _PENDING: Final = (0xFF00, 0xFF01)
 _MOST: Final = 10_000_000  # a larger number is none
 
@@ -21,42 +24,68 @@ def count(destination: Destination, study_uid: str) -> int | None:
 
     Raises TransientError when it cannot be asked now.
     """
-    association = _associate(destination)
+    asked = Dataset()
+    asked.QueryRetrieveLevel = "STUDY"
+    asked.StudyInstanceUID = study_uid
+    asked.NumberOfStudyRelatedInstances = None
+    association = _for_queries(destination)
     try:
-        return _counted(_answers(association, destination, study_uid))
+        answers = _answers(association, destination, asked)
     finally:
         association.release()
+    return _counted([one for one in answers if str(one.get("StudyInstanceUID", study_uid)).strip(" \0") == study_uid])
 
 
-def _associate(destination: Destination) -> Association:
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes what it receives
-    _config.LOG_HANDLER_LEVEL = "none"
-    ae = AE(destination.calling_ae)
-    seconds = destination.timeout_seconds
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
-    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+def present(destination: Destination, study_uid: str, members: Sequence[Member]) -> set[str]:
+    """Those of the instances that the PACS lists, by their series (C-FIND at image level). Raises TransientError."""
+    association = _for_queries(destination)
+    listed: set[str] = set()
     try:
-        host = socket.gethostbyname(destination.host)
-        association = ae.associate(host, destination.port, ae_title=destination.ae_title)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TransientError(f"{destination.name} cannot be asked: {type(error).__name__}") from None
+        for series in dict.fromkeys(member.series_uid for member in members):
+            asked = Dataset()
+            asked.QueryRetrieveLevel = "IMAGE"
+            asked.StudyInstanceUID, asked.SeriesInstanceUID, asked.SOPInstanceUID = study_uid, series, ""
+            answers = _answers(association, destination, asked)
+            listed |= {str(answer.get("SOPInstanceUID", "")).strip(" \0") for answer in answers}
+    finally:
+        association.release()
+    return listed & {member.sop_instance_uid for member in members}
+
+
+def _for_queries(destination: Destination) -> Association:
+    association = associated(destination, StudyRootQueryRetrieveInformationModelFind, "a query")
     if not association.is_established:
         raise TransientError(f"{destination.name} took no association for a query")
     return association
 
 
-def _answers(association: Association, destination: Destination, study_uid: str) -> list[Dataset]:
-    asked = Dataset()
-    asked.QueryRetrieveLevel = "STUDY"
-    asked.StudyInstanceUID = study_uid
-    asked.NumberOfStudyRelatedInstances = None
+def associated(destination: Destination, sop_class: str, words: str, handlers: Sequence[Any] = ()) -> Association:
+    """An association for one service; the caller looks whether it was accepted. Raises TransientError, naming it by ``words``."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes what it receives
+    _config.LOG_HANDLER_LEVEL = "none"
+    ae = AE(destination.calling_ae)
+    seconds = destination.timeout_seconds
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
+    ae.add_requested_context(sop_class)
+    try:
+        host = socket.gethostbyname(destination.host)
+        association = ae.associate(host, destination.port, ae_title=destination.ae_title, evt_handlers=list(handlers))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TransientError(f"{destination.name} cannot be asked: {type(error).__name__}") from None
+    if not association.is_established and not association.rejected_contexts:
+        raise TransientError(f"{destination.name} took no association for {words}")
+    return association
+
+
+def _answers(association: Association, destination: Destination, asked: Dataset) -> list[Dataset]:
     found: list[Dataset] = []
     try:
         for status, identifier in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):
             code = status.get("Status", None)
             if code in _PENDING and identifier is not None:
-                if str(identifier.get("StudyInstanceUID", study_uid)).strip(" \0") == study_uid:
-                    found.append(identifier)
+                found.append(identifier)
+                if len(found) > _MOST_ANSWERS:
+                    raise TransientError(f"{destination.name} answers a query without end")
             elif code != 0x0000:
                 raise TransientError(f"{destination.name} did not answer the query")
     except (ValueError, RuntimeError):  # the association ended, or the service was not accepted

@@ -33,6 +33,8 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     REVIVED = "revived"
     SENT = "sent"
+    ASKED = "asked"  # an archive was asked to commit to results
+    COMMITTED = "committed"  # and has taken responsibility for them
     FORGOTTEN = "forgotten"  # an operator had a destination asked anew what it takes
     TESTIFIED = "testified"  # somebody said what belongs to a study (MPPS, availability)
     COMMITMENT = "commitment"  # a storage commitment request, and how much of it is durable

@@ -28,6 +28,7 @@ class Destination:
     token_file: str = ""  # a bearer token, read at each delivery
     password_file: str = ""  # "user:password", read at each delivery
     ca_file: str = ""  # whose certificates are good (PEM); empty: those the system trusts
+    commitment: bool = False  # ask it to take responsibility for what it got (PS3.4 Annex J)
     count: bool = False  # ask by C-FIND how many images of a study it has, before the study counts as complete
 
 

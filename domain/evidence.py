@@ -44,7 +44,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """The answer to a storage commitment request: what is durable here and what is not."""
+    """The answer to a storage commitment request: what is durable and what is not, here or at an archive that we asked."""
 
     transaction_uid: str
     durable: tuple[Member, ...]
@@ -65,3 +65,6 @@ class Witness(Protocol):
 
     def commit(self, caller: Caller, evidence: Evidence) -> Commitment:
         """A storage commitment request: recorded as evidence, and answered for what is durable."""
+
+    def promised(self, caller: Caller, commitment: Commitment) -> bool:
+        """An archive answered a request of ours; False when there was none of that transaction."""

@@ -15,6 +15,7 @@ class JobKind(StrEnum):
 
     INFER = "infer"  # one model on one revision of one study
     DELIVER = "deliver"  # the artifacts of one infer job to one destination
+    COMMIT = "commit"  # the destination takes responsibility for what one delivery brought
 
 
 class Priority(IntEnum):

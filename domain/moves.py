@@ -50,6 +50,8 @@ class JobMove(StrEnum):
     EXPIRE = "expire"  # running -> queued: the lease was lost
     CANCEL = "cancel"
     REVIVE = "revive"  # an operator starts it again
+    CONFIRM = "confirm"  # commit jobs: the archive has taken responsibility, whether anybody works on the job or not
+    DENY = "deny"  # commit jobs: the archive does not have it all
 
 
 JOB_MOVES: Final = {
@@ -61,6 +63,10 @@ JOB_MOVES: Final = {
     (JobState.RUNNING, JobMove.EXPIRE): JobState.QUEUED,
     (JobState.QUEUED, JobMove.CANCEL): JobState.CANCELLED,
     (JobState.RUNNING, JobMove.CANCEL): JobState.CANCELLED,
+    (JobState.QUEUED, JobMove.CONFIRM): JobState.DONE,
+    (JobState.RUNNING, JobMove.CONFIRM): JobState.DONE,
+    (JobState.QUEUED, JobMove.DENY): JobState.FAILED,
+    (JobState.RUNNING, JobMove.DENY): JobState.FAILED,
     (JobState.DONE, JobMove.REVIVE): JobState.QUEUED,
     (JobState.DECLINED, JobMove.REVIVE): JobState.QUEUED,
     (JobState.FAILED, JobMove.REVIVE): JobState.QUEUED,

@@ -20,6 +20,7 @@ from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
 from node.accepting import Accepting
+from node.committing import Committing
 from node.config import ScpSettings, Settings, load
 from node.counting import Counting
 from node.delivering import Delivering, deliver
@@ -94,6 +95,7 @@ class Node:
         plane_of = self._plane if study.watch_gaps else None
         self._settler = Settler(self.store, self._header, self._models, clock, plane_of, self._counting, self._quiet)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
+        self._committing = Committing(self.store, settings, clock, self._wake)
         self._express = Express()
         inferring = Inferring(
             self.store, self._pool, perform, self._orders, compute, clock, self._wake, express=self._express, gate=accepting
@@ -110,7 +112,9 @@ class Node:
             clock,
             self._wake,
         )
-        self._runner = Runner(self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting)
+        self._runner = Runner(
+            self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting, self._committing
+        )
 
     def start(self) -> int:
         """Listen; returns the port. Raises ConfigurationError when the port of [console] cannot be had."""
@@ -187,7 +191,7 @@ class Node:
             event("peers-changed", peers=len(peers))
 
     def _take(self, settings: Settings) -> None:
-        self.settings = self._orders.settings = self._delivering.settings = settings
+        self.settings = self._orders.settings = self._delivering.settings = self._committing.settings = settings
         self._receiver.admit(peers_of(settings.peers))
 
     def _wake(self) -> None:

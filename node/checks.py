@@ -31,6 +31,7 @@ def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
         yield Check("model", False, "no [[model]] is configured: studies are stored and never answered")
     for destination in settings.destinations:
         yield _destination(destination)
+        yield from _reporting(destination, settings)
     for model in settings.models:
         yield from verify_package(model.package, False)
         if run_golden:
@@ -65,6 +66,14 @@ def _destination(destination: Destination) -> Check:
     except AncillaError as error:
         return Check(name, False, str(error))
     return Check(name, True, f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO")
+
+
+def _reporting(destination: Destination, settings: Settings) -> Iterator[Check]:
+    """Most archives report a commitment on an association of their own: they must be let in."""
+    known = settings.scp.admit_unknown or any(peer.ae_title.strip() == destination.ae_title for peer in settings.peers)
+    if destination.commitment and not known:
+        words = f"commitment = true, but {destination.ae_title} is no [[peer]]: its reports would be refused at the door"
+        yield Check(f"destination {destination.name}", False, words)
 
 
 def verify_package(path: Path, run_golden: bool = True) -> list[Check]:

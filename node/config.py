@@ -284,7 +284,7 @@ def find_package(name: str, folder: Path) -> Path:
 # What a destination of each kind must have, and what only it may have.
 _NEEDED: Final = {"dicom": ("host", "ae_title"), "dicomweb": ("url",), "folder": ("path",)}
 _OWN: Final = {
-    "dicom": ("host", "ae_title", "count", "priors"),
+    "dicom": ("host", "ae_title", "count", "priors", "commitment"),
     "dicomweb": ("url", "token_file", "password_file", "ca_file"),
     "folder": ("path",),
 }

@@ -232,6 +232,13 @@ KEYS: Final = (
         False,
         "true: ask it by C-FIND and C-GET for a patient's earlier reports when this node has none; see study.compare",
     ),
+    Key(
+        "destination",
+        "commitment",
+        bool,
+        False,
+        "true: ask it to take responsibility for the results it got, and wait for its word",
+    ),
     Key("destination", "count", bool, False, "true: ask by C-FIND whether it has more images of a study than this node"),
     Key("destination", "timeout_seconds", float, 30.0, "for connecting and for each answer", between(1, 3600)),
     Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
@@ -285,7 +292,6 @@ LATER: Final = frozenset(
     {
         "audit",
         "model.shadow",
-        "destination.commitment",
         "destination.tls",
         "compute.address",
         "compute.tls",

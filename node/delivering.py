@@ -134,7 +134,9 @@ class Delivering:
             event("rewritten", job=job.parent_id, study=study_mark(job.study_uid), destination=job.destination)
 
     def _noted(self, job: Job, delivered: Delivered) -> None:
-        self._store.sent(job, delivered.results, delivered.instead, delivered.learned)
+        destination = self.settings.target(job.destination)
+        commit = destination is not None and destination.commitment
+        self._store.sent(job, delivered.results, delivered.instead, delivered.learned, commit)
 
     def _again(self, job: Job, reason: str, give_up: Callable[[str], None]) -> None:
         limits = self.settings.delivery

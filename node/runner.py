@@ -6,6 +6,7 @@ from typing import Final
 
 from db.store import Store
 from node.accepting import Accepting
+from node.committing import Committing
 from node.delivering import Delivering
 from node.inferring import Inferring
 from node.log import study_mark, warn
@@ -29,10 +30,12 @@ class Runner:
         awake: threading.Event,
         warming: Warming | None = None,
         accepting: Accepting | None = None,
+        committing: Committing | None = None,
     ) -> None:
         """``awake`` is set by whoever has news: a finished worker, an association that ended."""
         self._warming, self._accepting = warming, accepting
-        self._store, self._settler, self._inferring, self._delivering = store, settler, inferring, delivering
+        self._store, self._settler, self._inferring = store, settler, inferring
+        self._works: list[Inferring | Delivering | Committing] = [inferring, delivering, *([committing] if committing else [])]
         self._awake = awake
         self._trouble = False
 
@@ -41,15 +44,12 @@ class Runner:
         self._trouble = False
         # Leases are renewed before expired ones are looked for: a node that was suspended must not expire its own jobs.
         turns = (
-            self._inferring.renew,
-            self._delivering.renew,
+            *(work.renew for work in self._works),
             self._expire,
-            self._inferring.collect,
-            self._delivering.collect,
+            *(work.collect for work in self._works),
             self._settle,
             self._accept,
-            self._inferring.claim,
-            self._delivering.claim,
+            *(work.claim for work in self._works),
             self._warm,
         )
         return any([self._concluded(turn) for turn in turns])  # noqa: C419 - every turn is taken
@@ -65,19 +65,20 @@ class Runner:
         """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""
         if self._warming:
             self._warming.stop()
-        self._delivering.stop()
+        for work in self._works[1:]:
+            work.stop()
         self._drain(seconds, wait)
         self._inferring.stop()
         self._drain(KILL_SECONDS, wait)
 
     def _drain(self, seconds: float, wait: Callable[[float], object]) -> None:
         """``wait`` is given the seconds to wait between two looks."""
-        turns = (self._inferring.renew, self._delivering.renew, self._inferring.collect, self._delivering.collect)
+        turns = (*(work.renew for work in self._works), *(work.collect for work in self._works))
         looks = int(seconds * 10) + 1
         for _ in range(looks):
             for turn in turns:
                 self._concluded(turn)
-            if not (self._inferring.running or self._delivering.running):
+            if not any(work.running for work in self._works):
                 return
             wait(0.1)
 

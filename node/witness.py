@@ -43,6 +43,12 @@ class Witness:
         self._expect(evidence)
         return commitment
 
+    def promised(self, caller: Caller, commitment: Commitment) -> bool:
+        """See ``domain.evidence.Witness``."""
+        known = self._store.promised(f"{caller.calling_ae}@{caller.address}", commitment)
+        self._wake()
+        return known
+
     def arrived(self, sop_instance_uid: str) -> None:
         """An instance was indexed. Wakes the loop when it was the last of a list."""
         if sop_instance_uid not in self._awaited:  # nearly always

@@ -1,4 +1,4 @@
-"""Storage Commitment Push Model as provider (PS3.4 Annex J): what is asked for, and the report of what is durable here."""
+"""Storage Commitment Push Model (PS3.4 Annex J): what is asked of us, the report of what is durable here, reports to us."""
 
 from pydicom.dataset import Dataset
 
@@ -16,6 +16,20 @@ def requested(action: Dataset) -> Evidence | None:
     if not transaction or not members:
         return None
     return Evidence(Source.COMMITMENT, transaction, "", final=True, members=members)
+
+
+def reported(event_information: Dataset) -> Commitment | None:
+    """What an archive says about a request of ours (N-EVENT-REPORT, PS3.4 J.3.3), or None without Transaction UID.
+
+    Raises TooManyError.
+    """
+    transaction = uid(event_information, "TransactionUID")
+    if not transaction:
+        return None
+    durable = distinct(references(items(event_information, "ReferencedSOPSequence")))
+    missing = distinct(references(items(event_information, "FailedSOPSequence")))
+    failed = {member.sop_instance_uid for member in missing}
+    return Commitment(transaction, tuple(m for m in durable if m.sop_instance_uid not in failed), missing)
 
 
 def report(commitment: Commitment, ae_title: str) -> tuple[int, Dataset]:

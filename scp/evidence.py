@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
-from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_SET
+from pynetdicom.dimse_primitives import N_ACTION, N_CREATE, N_EVENT_REPORT, N_SET
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     InstanceAvailabilityNotification,
     ModalityPerformedProcedureStep,
@@ -29,7 +29,7 @@ PROCESSING_FAILURE, NO_SUCH_ACTION, LIMIT = 0x0110, 0x0123, 0x0213
 _REQUESTS: Final[dict[str, tuple[type, ...]]] = {
     str(ModalityPerformedProcedureStep): (N_CREATE, N_SET),
     str(InstanceAvailabilityNotification): (N_CREATE,),
-    str(StorageCommitmentPushModel): (N_ACTION,),
+    str(StorageCommitmentPushModel): (N_ACTION, N_EVENT_REPORT),
 }
 Answer = tuple[int, Dataset | None]
 
@@ -44,6 +44,7 @@ class Services:
             evt.EVT_N_CREATE: (self._on_create, None),
             evt.EVT_N_SET: (self._on_set, None),
             evt.EVT_N_ACTION: (self._on_action, None),
+            evt.EVT_N_EVENT_REPORT: (self._on_report, None),
         }
 
     @property
@@ -67,6 +68,16 @@ class Services:
 
     def _on_action(self, event: Any) -> Answer:
         return _guarded(lambda: self._asked(event))
+
+    def _on_report(self, event: Any) -> Answer:
+        return _guarded(lambda: self._promised(event))
+
+    def _promised(self, event: Any) -> Answer:
+        """An archive answers what we asked it on an association of its own."""
+        promise = commitment.reported(event.event_information)
+        if promise is None:
+            return INVALID_ARGUMENT, None
+        return SUCCESS if self._witness.promised(event.assoc.caller, promise) else NO_SUCH_INSTANCE, None
 
     def _available(self, event: Any) -> Answer:
         evidence = availability.notified(usable_uid(str(event.request.AffectedSOPInstanceUID or "")), event.attribute_list)

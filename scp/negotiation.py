@@ -14,6 +14,7 @@ from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
+COMMITMENT: Final = "1.2.840.10008.1.20.1"
 PUBLIC: Final = "1.2.840.10008."
 STORAGE_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 DIRECTORY: Final = "1.2.840.10008.1.3.10"  # DICOMDIR is for media only (PS3.4 I.4)
@@ -60,4 +61,6 @@ def _context(abstract_syntax: UID, transfer_syntaxes: list[UID]) -> Presentation
     context = PresentationContext()
     context.abstract_syntax = abstract_syntax
     context.transfer_syntax = [*transfer_syntaxes] or [UID("1.2.840.10008.1.2")]
+    if abstract_syntax == COMMITMENT:  # archives bring their reports on associations of their own, in the role of the provider
+        context.scu_role = context.scp_role = True
     return context

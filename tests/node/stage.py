@@ -13,8 +13,10 @@ from pydicom.dataset import Dataset
 from db.engine import open_store
 from db.store import Store
 from domain.destinations import Destination, Sent
+from domain.evidence import Member
 from domain.instances import Caller, Header, Instance, Place
 from domain.jobs import Answer, Artifact, Job, JobKind, Order, Outcome
+from node.committing import Committing, Word
 from node.config import Settings
 from node.delivering import Delivering
 from node.inferring import Inferring
@@ -102,6 +104,20 @@ class Pacs:
         return [Sent(uids[file.name], self.refuses.get(file.name, self.says)) for file in files]
 
 
+@dataclass
+class Archive:
+    """Who is asked to commit: ``says`` makes the word of a transaction and what it is about, or is an exception."""
+
+    says: Callable[[str, Sequence[Member]], Word] | BaseException = lambda transaction, members: Word(None)
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def __call__(self, destination: Destination, study_uid: str, transaction_uid: str, members: Sequence[Member]) -> Word:
+        self.asked.append((transaction_uid, [member.sop_instance_uid for member in members]))
+        if isinstance(self.says, BaseException):
+            raise self.says
+        return self.says(transaction_uid, members)
+
+
 class Stage:
     """Everything together; ``restart`` keeps the database and nothing else."""
 
@@ -111,6 +127,7 @@ class Stage:
         self.settings: Settings = settings(folder, text)
         self.headers: dict[str, Dataset | None] = {}
         self.workers, self.express, self.pacs = Workers(), Workers(1), Pacs()
+        self.archive = Archive()
         self.restart()
 
     def clock(self) -> datetime:
@@ -131,7 +148,10 @@ class Stage:
             self.store, self.workers, never, orders, self.settings.compute, self.clock, express=self.express
         )
         self.delivering = Delivering(self.store, self.settings, self.pacs, self.clock, lane=AtOnce)
-        self.runner = Runner(self.store, self.settler, self.inferring, self.delivering, threading.Event())
+        self.committing = Committing(self.store, self.settings, self.clock, ask=self.archive, lane=AtOnce())
+        self.runner = Runner(
+            self.store, self.settler, self.inferring, self.delivering, threading.Event(), committing=self.committing
+        )
 
     def receive(self, study: str = STUDY, series: str = "1.2.3.1", images: int = 3, first: int = 1, **header: object) -> None:
         """Images of one series over one association that is closed afterwards."""

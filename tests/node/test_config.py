@@ -73,7 +73,10 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'https://user:word@h/x'", r"without a name or password in it"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'http://h/x'\ntoken_file = 't'", "must begin with https"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'https://h'\nhost = 'h'", r"host has no meaning"),
-        ("[[destination]]\nname = 'a'\ncommitment = true", r"destination\[1\].commitment is not available in this version"),
+        (
+            "[[destination]]\nname = 'a'\nkind='folder'\npath='p'\ncommitment = true",
+            r"destination\[1\].commitment has no meaning",
+        ),
         ("[scp.tls]\nport = 2762", "scp.tls.cert is missing"),
         ("[scp.tls]\ncert = 'a'\nkye = 'b'", 'unknown key scp.tls.kye; did you mean "key"?'),
         ("[scp.tls]\ncert = 'a'\nkey = 'b'\nrequire_client_cert = true", "scp.tls.ca is missing"),

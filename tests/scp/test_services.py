@@ -43,6 +43,7 @@ class Witness:
     durable: frozenset[str] = frozenset()
     fault: Exception | None = None
     says: str = ""
+    promises: list[tuple[Caller, Commitment]] = field(default_factory=list)
 
     def _hear(self, name: str, caller: Caller, evidence: Evidence) -> None:
         if self.fault:
@@ -64,6 +65,12 @@ class Witness:
         self._hear("commit", caller, evidence)
         good = tuple(member for member in evidence.members if member.sop_instance_uid in self.durable)
         return Commitment(evidence.subject, good, tuple(member for member in evidence.members if member not in good))
+
+    def promised(self, caller: Caller, commitment: Commitment) -> bool:
+        if self.fault:
+            raise self.fault
+        self.promises.append((caller, commitment))
+        return commitment.transaction_uid == "1.2.3"
 
 
 @dataclass
@@ -293,3 +300,41 @@ def test_a_role_that_a_modality_proposes_for_itself_is_no_obstacle(start: Start)
     association = ae.associate("127.0.0.1", port, ae_title="ANCILLA", ext_neg=[role])
     assert association.is_established and ask(association, "1.1") == 0x0000
     association.release()
+
+
+def archive_reports(port: int, *reports: tuple[str, int]) -> list[int]:
+    """As an archive: an association of its own, in the role of the provider; the statuses of the answers."""
+    ae = AE("CT01")
+    ae.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = ae.associate("127.0.0.1", port, ae_title="ANCILLA", ext_neg=[role])
+    assert association.is_established
+    [context] = association.accepted_contexts
+    assert (context.as_scu, context.as_scp) == (False, True)
+    statuses = []
+    for transaction, event in reports:
+        information = Dataset()
+        if transaction:
+            information.TransactionUID = transaction
+        information.ReferencedSOPSequence, information.FailedSOPSequence = [reference("1.2.3.1")], [reference("1.2.3.2")]
+        answer, _ = association.send_n_event_report(
+            information, event, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+        statuses.append(int(answer.Status))
+    association.release()
+    return statuses
+
+
+def test_an_archive_reports_what_it_commits_to(start: Start) -> None:
+    witness, port = start()
+    assert archive_reports(port, ("1.2.3", 2), ("9.9", 2), ("", 1)) == [0x0000, 0x0112, 0x0115]
+    (caller, promise), _ = witness.promises
+    assert caller.calling_ae == "CT01"
+    assert [member.sop_instance_uid for member in promise.durable] == ["1.2.3.1"]
+    assert [member.sop_instance_uid for member in promise.missing] == ["1.2.3.2"]
+
+
+def test_a_report_that_cannot_be_recorded_is_not_acknowledged(start: Start) -> None:
+    witness, port = start()
+    witness.fault = TransientError("the disk is full")
+    assert archive_reports(port, ("1.2.3", 1)) == [0x0110]
