@@ -1,8 +1,10 @@
 """C-STORE throughput of this node beside other receivers: same files, same sender, one after the other, round by round."""
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from bench import setup
 from bench.objects import write_images, write_large
-from bench.receivers import Receiver, orthanc, ours, pynetdicom, storescp
+from bench.receivers import WARMING, Receiver, orthanc, ours, prepare, pynetdicom, storescp, warm_up
 from bench.rows import Row, UnmeasurableError, alone, compare
 from tests import peers, serving
 from tests.serving import CALLER
@@ -71,7 +73,35 @@ def measure(rounds: int, sizes: Sizes, folder: Path) -> Iterator[Row]:
         for rival, target in scenario.rivals:
             name = f"{scenario.name} ({scenario.count} objects)"
             yield compare(name, "objects/s", samples[us.name], samples[rival.name], rival.name, rival.version, target)
+    yield alone(f"last row after the last answer ({sizes.images} objects)", "s", _lags(sizes.images, rounds, folder))
     yield alone(f"memory for one object of {sizes.large / 1e9:g} GB", "MB", _growths(sizes.large, rounds, folder), MEMORY)
+
+
+def _lags(count: int, rounds: int, folder: Path) -> list[float]:
+    """Seconds from the last answer of a transfer until every image is in the database, as another process sees it."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        objects = Path(work, "objects")
+        write_images(objects, count, 512, 512)
+        return [_lag(objects, count, Path(work, f"node-{number}")) for number in range(rounds)]
+
+
+def _lag(objects: Path, count: int, archive: Path) -> float:
+    archive.mkdir()
+    node = prepare(archive, "instance")
+    with serving.serving(node):
+        warm_up(node)
+        _transfer(node.port, "ANCILLA", [objects], nagle=False)
+        ended = time.perf_counter()
+        peers.wait_for(lambda: _rows(node.data / "ancilla.db") >= count + WARMING, "the last row", alive=node.alive)
+        seconds = time.perf_counter() - ended
+    shutil.rmtree(archive)
+    os.sync()
+    return seconds
+
+
+def _rows(database: Path) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM instances").fetchone()[0])
 
 
 def _growths(size: int, rounds: int, folder: Path) -> list[float]:

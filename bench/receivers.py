@@ -4,15 +4,21 @@ import contextlib
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from bench.objects import write_images
 from tests import peers, serving
 
 # DCMTK, and Orthanc with it, write an answer in two pieces; without this each waits 40 ms for a delayed acknowledgement.
 NO_DELAY = {"TCP_NODELAY": "1"}
+WARMING = 17  # objects from which on a node writes zeros ahead
+QUIET_SECONDS = 0.5
+SPARES = 15  # files of them, with the default of scp.prepared_mb
 Start = Callable[[Path], contextlib.AbstractContextManager[tuple[int, str]]]
 
 
@@ -28,12 +34,40 @@ class Receiver:
 def _ours(durability: str) -> Start:
     @contextlib.contextmanager
     def start(folder: Path) -> Iterator[tuple[int, str]]:
-        scp = {"requests_per_second": 0, "durability": durability}
-        node = serving.prepare(folder, study={"quiet_seconds": 3600}, scp=scp)
+        node = prepare(folder, durability)
         with serving.serving(node):
+            warm_up(node)
             yield node.port, "ANCILLA"
 
     return start
+
+
+def prepare(folder: Path, durability: str) -> serving.Node:
+    """Our node, not yet started."""
+    scp = {"requests_per_second": 0, "durability": durability}
+    return serving.prepare(folder, study={"quiet_seconds": 3600}, scp=scp)
+
+
+def warm_up(node: serving.Node) -> None:
+    """As a node is that has received before: its zeros are written ahead (``db.spares``), its workers are there."""
+    with tempfile.TemporaryDirectory() as work:
+        write_images(Path(work, "objects"), WARMING, 8, 8)
+        command = [peers.program("dcmsend"), "-aet", serving.CALLER, "-aec", "ANCILLA", "127.0.0.1", str(node.port)]
+        subprocess.run([*command, "+sd", str(Path(work, "objects"))], check=True, capture_output=True)
+    spares = node.data / "spool" / "spare"
+    peers.wait_for(lambda: len(list(spares.glob("*.zeros"))) == SPARES, "the zeros", 60, node.alive)
+    assert node.process is not None
+    while before := _ticks(node.process.pid):  # its workers load their libraries
+        time.sleep(QUIET_SECONDS)
+        if _ticks(node.process.pid) == before:
+            return
+
+
+def _ticks(pid: int) -> int:
+    """Processor time a process and those it started have used, in clock ticks (proc(5))."""
+    words = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    children = " ".join(file.read_text() for file in Path("/proc", str(pid), "task").glob("*/children"))
+    return int(words[11]) + int(words[12]) + sum(_ticks(int(child)) for child in children.split())
 
 
 def _storescp(*options: str) -> Start:

@@ -8,15 +8,17 @@ stays whole: its head is a row of the same log. Lost instance rows are made agai
 before the sender got its answer (see ``db.spool``).
 
 For the same reason rows about receiving may come a moment later than their images: ``defer`` queues a step, and many steps
-become one transaction. Whoever reads or writes here does the queued steps first, so nobody in this process can tell.
+become one transaction. Whoever reads or writes here does the queued steps first, so nobody in this process can tell. What a
+step has to work out before (a digest) is worked out outside the lock, by the thread that waits for it or by the indexer.
 """
 
+import itertools
 import logging
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -31,7 +33,32 @@ LOG: Final = logging.getLogger(__name__)
 GATHER_SECONDS: Final = 0.02  # how long a queued step waits for others at most, while nobody asks
 RETRY_SECONDS: Final = 1.0
 MOST_DEFERRED: Final = 1000  # queued steps; beyond that the receiver itself waits for the database
+MOST_WEIGHT: Final = 64 << 20  # the same for what queued steps have to work out before; see ``defer``
 Step = Callable[["Transaction"], object]
+
+
+def nothing() -> None:
+    """A step that needs no preparation."""
+
+
+class Deferred:
+    """A step and what has to be worked out before it, once."""
+
+    def __init__(self, step: Step, prepare: Callable[[], None], weight: int) -> None:
+        self.step, self.weight = step, weight
+        self.ready = prepare is nothing
+        self._prepare, self._lock = prepare, threading.Lock()
+
+    def prepare(self) -> None:
+        """Raises TransientError; to be tried again then. What can never be worked out is left to the step to refuse."""
+        if self.ready:
+            return
+        with self._lock:
+            if not self.ready:
+                self._prepare()
+                self.ready = True
+
+
 WRITER = "ancilla_writer"  # execution option: this connection begins its transactions with the write lock
 
 
@@ -43,7 +70,7 @@ class Database:
         self._lock = threading.Lock()
         self._durable = self._writer("FULL")
         self._receiving = self._writer(receiving)
-        self._deferred: deque[Step] = deque()  # a step leaves it when it is committed
+        self._deferred: deque[Deferred] = deque()  # a step leaves it when it is committed
         self._news, self._closing = threading.Event(), threading.Event()
         self._indexer: threading.Thread | None = None
 
@@ -61,19 +88,23 @@ class Database:
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[Transaction]:
         """One transaction under the write lock; audit rows are chained at its end; an exception undoes all of it."""
+        self._prepare_deferred()
         with self._lock:
             self._do_deferred()
             with self._transaction(self._durable if durable else self._receiving) as transaction:
                 yield transaction
 
-    def defer(self, step: Step) -> None:
+    def defer(self, step: Step, prepare: Callable[[], None] = nothing, weight: int = 0) -> None:
         """Do this soon, in the order of the calls and before anybody reads; a power cut may lose it.
 
-        Raises TransientError, and forgets the step, when the database cannot be written and much waits already.
+        ``prepare`` is called once before; it may take long and may raise TransientError. ``weight`` says how long (bytes to be
+        read). Raises TransientError, and forgets the step, when the database cannot be written and much waits already.
         """
         if len(self._deferred) >= MOST_DEFERRED:
             self.catch_up()
-        self._deferred.append(step)
+        self._deferred.append(Deferred(step, prepare, weight))
+        if weight:
+            self._help()
         if self._indexer is None:
             self._start_indexer()
         self._news.set()
@@ -81,8 +112,21 @@ class Database:
     def catch_up(self) -> None:
         """Do what was deferred until now. Raises TransientError; the steps are kept then."""
         if self._deferred:
+            self._prepare_deferred()
             with self._lock:
                 self._do_deferred()
+
+    def _prepare_deferred(self) -> None:
+        """Whatever was deferred until now; without the lock, so that others may go on receiving."""
+        for deferred in list(self._deferred):
+            deferred.prepare()
+
+    def _help(self) -> None:
+        """Who defers faster than the indexer prepares does the oldest himself."""
+        waiting = [deferred for deferred in list(self._deferred) if not deferred.ready]
+        if sum(deferred.weight for deferred in waiting) > MOST_WEIGHT:
+            with suppress(TransientError):  # the indexer tries again
+                waiting[0].prepare()
 
     def close(self) -> None:
         """Give everything back; what could not be written yet is made again from the packs."""
@@ -104,7 +148,7 @@ class Database:
 
     def _do_deferred(self) -> None:
         """All or, when one of them is refused, one by one; always in their order. Under the write lock."""
-        steps = list(self._deferred)
+        steps = list(itertools.takewhile(lambda deferred: deferred.ready, list(self._deferred)))
         if not steps:
             return
         try:
@@ -113,17 +157,17 @@ class Database:
             for step in steps:
                 self._do_alone(step)
 
-    def _do_alone(self, step: Step) -> None:
+    def _do_alone(self, step: Deferred) -> None:
         try:
             self._do([step])
         except PermanentError as error:  # its bytes stay in the pack
             self._deferred.popleft()
             LOG.error("a row about receiving was refused: %s", error)
 
-    def _do(self, steps: Sequence[Step]) -> None:
+    def _do(self, steps: Sequence[Deferred]) -> None:
         with self._transaction(self._receiving) as transaction:
-            for step in steps:
-                step(transaction)
+            for deferred in steps:
+                deferred.step(transaction)
         for _ in steps:
             self._deferred.popleft()
 

@@ -11,18 +11,22 @@ import struct
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from db.seal import Seal
 from db.times import from_micros
 from domain.errors import UnnameableError
 from domain.instances import Caller, Header, Instance, Place
 
 MAGIC: Final = b"ANCPACK\n"
-VERSION: Final = 1
+VERSION: Final = 2
+SHA_VERSION: Final = 1  # of records before there were seals: they carry the SHA-256 of the data set in its place
 LABEL_LIMIT: Final = 8192  # bytes of JSON; honest UIDs and AE titles need about 600
 META_LIMIT: Final = 1 << 20
-_FIELDS: Final = struct.Struct(">8sHIIQq32s")  # magic, version, label, meta and data length, received_at, digest
+_FIELDS: Final = struct.Struct(">8sHIIQq32s")  # magic, version, label, meta and data length, received_at, seal
+_SEAL: Final = struct.Struct(">L28x")
 _CRC: Final = struct.Struct(">I")
 SLOT: Final = _FIELDS.size + _CRC.size
 EMPTY_SLOT: Final = bytes(SLOT)
@@ -31,27 +35,25 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # ASCII: odd character
 
 def label_bytes(header: Header, caller: Caller, association_id: str) -> bytes:
     """What is needed to index the record again, as JSON. Raises UnnameableError when it is absurdly long."""
-    fields = [
-        header.sop_class_uid,
-        header.sop_instance_uid,
-        header.transfer_syntax_uid,
-        header.study_uid,
-        header.series_uid,
-        header.modality,
-        caller.calling_ae,
-        caller.called_ae,
-        caller.address,
-        association_id,
-    ]
-    label = _encode(fields).encode("ascii")
+    series = header.transfer_syntax_uid, header.study_uid, header.series_uid, header.modality
+    before, after = _same(header.sop_class_uid, series, caller, association_id)
+    label = f"{before}{_encode(header.sop_instance_uid)}{after}".encode("ascii")
     if len(label) > LABEL_LIMIT:
         raise UnnameableError("the identifiers of the object are longer than the Standard allows")
     return label
 
 
-def slot_bytes(label: bytes, meta: bytes, length: int, received_at: int, digest: bytes) -> bytes:
-    """The finished slot; its CRC covers the slot, the label and the meta. ``length`` is of the data set alone, in bytes."""
-    fields = _FIELDS.pack(MAGIC, VERSION, len(label), len(meta), length, received_at, digest)
+@lru_cache(maxsize=256)
+def _same(sop_class_uid: str, series: tuple[str, ...], caller: Caller, association_id: str) -> tuple[str, str]:
+    """What is the same for all labels of a series: the JSON before and behind the SOP Instance UID."""
+    after = [*series, caller.calling_ae, caller.called_ae, caller.address, association_id]
+    return _encode([sop_class_uid])[:-1] + ",", "," + _encode(after)[1:]
+
+
+def slot_bytes(label: bytes, meta: bytes, length: int, received_at: int, seal: int) -> bytes:
+    """The finished slot; its CRC covers the slot, the label and the meta. ``length`` and ``seal`` (``db.seal``) are of the data
+    set alone."""
+    fields = _FIELDS.pack(MAGIC, VERSION, len(label), len(meta), length, received_at, _SEAL.pack(seal))
     return fields + _CRC.pack(_crc(fields, label, meta))
 
 
@@ -73,8 +75,8 @@ def read_record(file: BinaryIO, pack: str, start: int, size: int) -> Record | st
     slot = file.read(SLOT)
     if len(slot) < SLOT:
         return "the slot is cut off"
-    magic, version, label_length, meta_length, length, received_at, digest = _FIELDS.unpack(slot[: _FIELDS.size])
-    if magic != MAGIC or version != VERSION or label_length > LABEL_LIMIT or meta_length > META_LIMIT:
+    magic, version, label_length, meta_length, length, received_at, seal = _FIELDS.unpack(slot[: _FIELDS.size])
+    if magic != MAGIC or version not in (VERSION, SHA_VERSION) or label_length > LABEL_LIMIT or meta_length > META_LIMIT:
         return "the slot was never finished"
     offset = start + SLOT + label_length
     end = offset + meta_length + length
@@ -83,7 +85,8 @@ def read_record(file: BinaryIO, pack: str, start: int, size: int) -> Record | st
     label, meta = file.read(label_length), file.read(meta_length)
     if _CRC.unpack(slot[_FIELDS.size :]) != (_crc(slot[: _FIELDS.size], label, meta),):
         return "the slot is damaged"
-    if _digest(file, length) != digest:
+    digest, found = _read(file, length)
+    if seal != (digest if version == SHA_VERSION else _SEAL.pack(found)):
         return "the data set is damaged"
     place = Place(pack, offset, end - offset)
     return Record(_instance(label, place, digest, from_micros(received_at)), end)
@@ -98,12 +101,14 @@ def only_zeros(file: BinaryIO, start: int) -> bool:
     return True
 
 
-def _digest(file: BinaryIO, length: int) -> bytes:
-    found = hashlib.sha256()
+def _read(file: BinaryIO, length: int) -> tuple[bytes, int]:
+    """SHA-256 and seal of the next ``length`` bytes."""
+    digest, seal = hashlib.sha256(), Seal()
     while length > 0 and (chunk := file.read(min(length, 1 << 20))):
-        found.update(chunk)
+        digest.update(chunk)
+        seal.update(chunk)
         length -= len(chunk)
-    return found.digest()
+    return digest.digest(), seal.value()
 
 
 def _instance(label: bytes, place: Place, digest: bytes, received_at: datetime) -> Instance:

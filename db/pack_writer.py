@@ -1,18 +1,20 @@
 """Appending to a pack: whatever fails, the pack ends at its last good record; what was committed durably is on the disk.
 
-A sync is cheaper when the file does not grow by it. So where small records come in numbers, zeros are written ahead of them;
-they are cut off when the pack is closed, and start-up takes zeros for the end of a pack.
+A sync is cheaper when the file does not grow by it. So a pack for many images begins as a file of zeros (``db.spares``), and
+where small records come in numbers, zeros are written ahead of them; what is left of them is cut off when the pack is closed,
+and start-up takes zeros for the end of a pack. Over zeros, whole pages are written: a part of one would be read first.
 """
 
 import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from db.pack import EMPTY_SLOT, slot_bytes
+from db.seal import Seal
 from domain.errors import OutOfSpaceError, TransientError
 from domain.instances import Place
 
@@ -20,6 +22,7 @@ _BUFFER: Final = 64 * 1024  # small fragments and small objects are collected up
 _AHEAD: Final = 1 << 20  # bytes of zeros written ahead of small records ...
 _NUMBERS: Final = 16  # ... once so many of them have come in a row
 _CHECK_EVERY: Final = 16 * 1024 * 1024  # bytes written between two looks at the free space
+_PAGE: Final = 4096
 _TRIES: Final = 10  # to make a file in a folder that somebody removes
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -27,7 +30,8 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Pack:
     """One append-only file of one association and study; it has at most one writer at a time."""
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, take: Callable[[Path], int] = lambda _: 0) -> None:
+        """``take`` may make the file of zeros; see ``Spares.take``."""
         self.name = name  # relative to the spool
         self.path = root / name
         self.end = 0  # behind the last good record
@@ -35,11 +39,15 @@ class Pack:
         self.closing = False  # its association ended while a writer was still open
         self.broken = False  # the disk answered with an error: nothing is appended any more
         self.unsynced = False  # holds records that are not durable yet
+        self.records = 0  # that were committed
+        self.was_spare = False  # it began as a file of zeros
+        self._take = take
         self._fd = -1
         self._failed = False  # a sync did: the kernel may have dropped the pages, so no later one is believed
         self._made = self._synced_folders = False
         self._small = 0  # small records in a row
         self._zeros_end = 0  # behind zeros written ahead; 0: there are none
+        self._largest = 0  # bytes of the largest record
 
     def open(self) -> None:
         """Make the file; every folder above it is the node's alone. Raises FileExistsError, OSError."""
@@ -52,8 +60,31 @@ class Pack:
             self.path.parent.parent.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # the last other pack of the study was just removed with its folder
                 self.path.parent.mkdir(mode=0o700, exist_ok=True)
-                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600)
+                self._zeros_end = self._take(self.path)
+                self.was_spare = self._zeros_end > 0
+                new = 0 if self._zeros_end else os.O_CREAT | os.O_EXCL
+                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC | new, 0o600)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether another pack would be faster now: the zeros this one began with are nearly used up."""
+        return self.was_spare and self._zeros_end - self.end < self._largest
+
+    def ended(self, end: int) -> None:
+        """One more good record, which ends there."""
+        self._largest = max(self._largest, end - self.end)
+        self.end = end
+        self.records += 1
+
+    def padding(self, end: int) -> int:
+        """Bytes to the end of the page in which ``end`` lies, where there are zeros to write over; else 0."""
+        pad = -end % _PAGE
+        return pad if end + pad <= self._zeros_end else 0
+
+    def keeps_back(self, end: int) -> int:
+        """How many of the bytes before ``end`` should wait for others to fill their page."""
+        return end % _PAGE if end <= self._zeros_end else 0
 
     @property
     def is_open(self) -> bool:
@@ -76,7 +107,7 @@ class Pack:
 
     def write_at(self, offset: int, parts: list[bytes | bytearray | memoryview]) -> int:
         """Write all parts one behind the other; returns the number of bytes. Raises OSError."""
-        views = [memoryview(part).cast("B") for part in parts]
+        views = [memoryview(part).cast("B") for part in parts if len(part)]
         total = 0
         while views:
             count = os.pwritev(self._fd, views, offset + total)
@@ -190,10 +221,12 @@ class PackWriter:
         clock: Callable[[], int],
         done: Callable[[Pack], None],
         durable: bool = True,
+        digest: bool = True,
     ) -> None:
         self._pack, self._label, self._meta, self._durable = pack, label, meta, durable
         self._reserve_bytes, self._clock, self._done = reserve_bytes, clock, done
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if digest else None
+        self._seal = Seal()
         self._pending = bytearray(EMPTY_SLOT + label + meta)
         self._at = pack.end  # where the pending bytes belong
         self._length = 0  # of the data set so far
@@ -203,35 +236,39 @@ class PackWriter:
     def write(self, fragment: bytes | memoryview) -> None:
         """Append a fragment of the data set. Raises OutOfSpaceError, TransientError; the record is gone then."""
         self._must_be_open()
-        self._digest.update(fragment)
-        self._length += len(fragment)
+        self._take(fragment)
         if len(self._pending) + len(fragment) <= _BUFFER:
             self._pending += fragment
             return
         try:
-            self._flush(fragment)
+            self._flush(memoryview(fragment))
         except BaseException:
             self.discard()
             raise
 
-    def commit(self) -> tuple[Place, str]:
-        """Make the record durable; returns where it lies and the SHA-256 (hex) of the data set.
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> tuple[Place, str]:
+        """Append the ``last`` fragments, uncopied, and make the record durable; returns where it lies and the SHA-256 (hex) of
+        the data set.
+
+        A writer without ``digest`` knows that of a small record only, and returns "" for others.
 
         A writer that is not ``durable`` leaves the sync to ``Spool.sync``. Raises OutOfSpaceError, TransientError; the pack
         then ends where it ended before.
         """
         self._must_be_open()
-        digest = self._digest.digest()
-        slot = slot_bytes(self._label, self._meta, self._length, self._clock(), digest)
+        for fragment in last:
+            self._take(fragment)
+        digest = self._known_digest(last)
+        slot = slot_bytes(self._label, self._meta, self._length, self._clock(), self._seal.value())
         try:
-            self._finish(slot)
+            self._finish(slot, last)
         except BaseException:
             self.discard()
             raise
         place = Place(self._pack.name, self._pack.end + len(slot) + len(self._label), len(self._meta) + self._length)
-        self._pack.end = place.offset + place.length
+        self._pack.ended(place.offset + place.length)
         self._end()
-        return place, digest.hex()
+        return place, digest
 
     def discard(self) -> None:
         """Forget what was written; never raises, and does nothing once the record has ended."""
@@ -240,16 +277,33 @@ class PackWriter:
                 self._pack.cut()
             self._end()
 
-    def _finish(self, slot: bytes) -> None:
+    def _take(self, fragment: bytes | memoryview) -> None:
+        if self._digest:
+            self._digest.update(fragment)
+        self._seal.update(fragment)
+        self._length += len(fragment)
+
+    def _known_digest(self, last: Sequence[bytes | memoryview]) -> str:
+        if self._digest:
+            return self._digest.hexdigest()
+        if self._at > self._pack.end or self._length > _BUFFER:
+            return ""
+        written = self._length - sum(map(len, last))
+        digest = hashlib.sha256(memoryview(self._pending)[len(self._pending) - written :])
+        for fragment in last:
+            digest.update(fragment)
+        return digest.hexdigest()
+
+    def _finish(self, slot: bytes, last: Sequence[bytes | memoryview]) -> None:
         """The slot goes in last: without it the record is not believed after a power cut. One sync for everything."""
         start = self._pack.end
         if self._at == start:
             self._pending[: len(slot)] = slot
             if self._durable:
-                self._pack.begin_record(len(self._pending))
-            self._flush()
+                self._pack.begin_record(len(self._pending) + sum(map(len, last)))
+            self._write_all(last)
         else:
-            self._flush()
+            self._write_all(last)
             self._guarded(lambda: self._pack.write_at(start, [slot]))
         if self._durable:
             self._guarded(self._sync)
@@ -263,13 +317,24 @@ class PackWriter:
             self._pack.broken = True  # after a failed sync the kernel may have dropped the pages
             raise
 
-    def _flush(self, fragment: bytes | memoryview = b"") -> None:
-        at, parts = self._at, [part for part in (self._pending, fragment) if len(part)]
+    def _write_all(self, last: Sequence[bytes | memoryview]) -> None:
+        """All that is left, with zeros to the end of the page."""
+        padding = self._pack.padding(self._at + len(self._pending) + sum(map(len, last)))
+        self._write([self._pending, *last, bytes(padding)])
+        self._pending = bytearray()
+
+    def _flush(self, fragment: memoryview) -> None:
+        """Pending bytes and as much of the fragment as fills pages."""
+        kept = min(self._pack.keeps_back(self._at + len(self._pending) + len(fragment)), len(fragment))
+        self._write([self._pending, fragment[: len(fragment) - kept]])
+        self._pending = bytearray(fragment[len(fragment) - kept :])
+
+    def _write(self, parts: list[bytes | bytearray | memoryview]) -> None:
+        at = self._at
         self._at += 1  # from here on there is something to cut, even if the write fails half way
         self._guarded(lambda: self._pack.write_at(at, parts))
-        written = len(self._pending) + len(fragment)
+        written = sum(map(len, parts))
         self._at = at + written
-        self._pending = bytearray()
         self._unchecked += written
         if self._unchecked >= _CHECK_EVERY:
             self._unchecked = 0

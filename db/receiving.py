@@ -1,6 +1,7 @@
 """What the receiver tells the store: associations, instances, refusals. Fast: each call is a few prepared statements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -74,6 +75,27 @@ _EVENTS: Final = {
 }
 
 
+class Undigested:
+    """An instance whose digest is worked out later, and once."""
+
+    def __init__(self, instance: Instance, digest: Callable[[], str]) -> None:
+        self._instance, self._digest = instance, digest
+        self._error: PermanentError | None = None
+
+    def work_out(self) -> None:
+        """Raises TransientError, to be tried again."""
+        try:
+            self._instance = replace(self._instance, digest=self._digest())
+        except PermanentError as error:
+            self._error = error
+
+    def digested(self) -> Instance:
+        """The instance. Raises PermanentError when its bytes cannot be read."""
+        if self._error:
+            raise self._error
+        return self._instance
+
+
 class Receiving:
     """The part of the store that the receiver speaks to; rows here need not wait for the disk (see ``db.database``)."""
 
@@ -94,12 +116,21 @@ class Receiving:
         with self._database.write(durable=False) as tx:
             return index(tx, instance, quiet_seconds, max_wait_seconds)
 
-    def received_later(self, instance: Instance, quiet_seconds: float, max_wait_seconds: float) -> None:
+    def received_later(
+        self, instance: Instance, quiet_seconds: float, max_wait_seconds: float, digest: Callable[[], str] | None = None
+    ) -> None:
         """The same within milliseconds, together with others; whoever asks this store finds it indexed.
 
-        Raises TransientError when the database cannot be written and a thousand wait already.
+        ``digest`` works out what the instance has none of yet. Raises TransientError when the database cannot be written and a
+        thousand wait already.
         """
-        self._database.defer(lambda tx: index(tx, instance, quiet_seconds, max_wait_seconds))
+        if digest is None:
+            self._database.defer(lambda tx: index(tx, instance, quiet_seconds, max_wait_seconds))
+            return
+        late = Undigested(instance, digest)
+        self._database.defer(
+            lambda tx: index(tx, late.digested(), quiet_seconds, max_wait_seconds), late.work_out, instance.place.length
+        )
 
     def closed(self, association_id: str, how: str, quiet_seconds: float) -> None:
         """The association ended ("released", "aborted", "lost"); its open studies stay open for ``quiet_seconds`` from now."""

@@ -6,6 +6,7 @@ record begins, so a power cut can only tear the last record (and, with writers t
 the rest is cut off. The pack is therefore the journal of the instance rows.
 """
 
+import hashlib
 import mmap
 import os
 import re
@@ -19,12 +20,16 @@ from typing import Final
 
 from db.pack import folder_of, label_bytes, only_zeros, read_record
 from db.pack_writer import Pack, PackWriter, check_space, disk_error, remove, sync_folder
+from db.spares import Spares
 from db.times import to_micros
-from domain.errors import PermanentError
+from domain.errors import OutOfSpaceError, PermanentError
 from domain.instances import Caller, Header, Instance, Place
 
 _MAPS: Final = 32  # memory maps kept; each holds a file descriptor
 _OPEN_PACKS: Final = 8  # idle packs an association keeps open: some senders mix many studies in one association
+_NUMBERS: Final = 16  # records, or ...
+_MUCH: Final = 8 << 20  # ... bytes, of one association and study: from there on spares are worth it
+_PIECE: Final = 1 << 18
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -48,26 +53,66 @@ class Torn:
 class Spool:
     """The packs under one folder. Any number of threads may write at once; each association writes its own packs."""
 
-    def __init__(self, root: Path, reserve_bytes: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        root: Path,
+        reserve_bytes: int = 0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        prepared_bytes: int = 0,
+    ) -> None:
+        """``prepared_bytes`` of zeros are kept ready after ``prepare``, so that packs for many images need not grow."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root, self._reserve_bytes = root, reserve_bytes
+        self._spares = Spares(root, prepared_bytes, reserve_bytes)
         self._clock = clock
         self._lock = threading.Lock()
         self._packs: dict[str, dict[str, list[Pack]]] = {}  # association -> study -> packs
         self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
 
-    def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes, durable: bool = True) -> PackWriter:
+    def prepare(self) -> None:
+        """Write zeros ahead from now on where they pay, in a thread of their own. For the one process that receives."""
+        self._spares.start()
+
+    def stop(self) -> None:
+        """Give the zeros back."""
+        self._spares.stop()
+
+    def writer(
+        self, association_id: str, caller: Caller, header: Header, meta: bytes, durable: bool = True, digest: bool = True
+    ) -> PackWriter:
         """Begin a record. ``meta`` is what stands before the data set in a PS3.10 file.
 
         Without ``durable`` the record is so only after the next ``sync`` of its association, and must not be indexed before.
+        Without ``digest`` its digest is left to ``digest_of``.
         Raises OutOfSpaceError below the reserve, TransientError when the disk fails, UnnameableError for absurd identifiers.
         """
         if not _SAFE_ID.fullmatch(association_id):
             raise PermanentError("the association id is not fit for a file name")
         label = label_bytes(header, caller, association_id)
-        check_space(self._root, self._reserve_bytes)
+        self._check_space()
         pack = self._pack(association_id, header.study_uid)
-        return PackWriter(pack, label, meta, self._reserve_bytes, lambda: to_micros(self._clock()), self._done, durable)
+        return PackWriter(pack, label, meta, self._reserve_bytes, self._micros, self._done, durable, digest)
+
+    def digest_of(self, place: Place, start: int) -> str:
+        """SHA-256 (hex) of a record from byte ``start`` of its PS3.10 bytes on: of the data set, when ``start`` is the length of
+        what stands before it. Reads what is mostly still in memory. Raises PermanentError, TransientError."""
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE))
+        at, end = place.offset + start, place.offset + place.length
+        try:
+            fd = os.open(self._root / place.pack, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                while at < end and (count := os.preadv(fd, [buffer[: end - at]], at)):
+                    digest.update(buffer[:count])
+                    at += count
+            finally:
+                os.close(fd)
+        except FileNotFoundError as error:
+            raise PermanentError(f"the pack {place.pack} cannot be read") from error
+        except OSError as error:
+            raise disk_error(error) from error
+        if at < end:
+            raise PermanentError(f"the pack {place.pack} is shorter than what was indexed")
+        return digest.hexdigest()
 
     def sync(self, association_id: str) -> None:
         """Make durable what was committed until now; another thread may be writing. Raises OutOfSpaceError, TransientError."""
@@ -146,13 +191,30 @@ class Spool:
             raise PermanentError(f"the pack {place.pack} is shorter than what was indexed")
         return mapped
 
+    def _check_space(self) -> None:
+        try:
+            check_space(self._root, self._reserve_bytes)
+        except OutOfSpaceError:
+            self._spares.release()
+            check_space(self._root, self._reserve_bytes)
+
+    def _micros(self) -> int:
+        return to_micros(self._clock())
+
+    def _fits(self, pack: Pack) -> bool:
+        """Whether the next record may go there; not when it would be cheaper in a spare."""
+        if pack.busy or pack.broken:
+            return False
+        many = pack.is_spent if pack.was_spare else pack.records >= _NUMBERS or pack.end >= _MUCH
+        return not (many and self._spares.any_ready())
+
     def _pack(self, association_id: str, study_uid: str) -> Pack:
         """An idle pack of the association and study, or a new one: two writers never share a pack."""
         with self._lock:
             studies = self._packs.setdefault(association_id, {})
             packs = studies.pop(study_uid, [])
             studies[study_uid] = packs  # most recently used last
-            pack = next((pack for pack in packs if not pack.busy and not pack.broken), None)
+            pack = next((pack for pack in reversed(packs) if self._fits(pack)), None)
             if pack is not None:
                 pack.busy = True
             self._close_idle(studies)
@@ -170,7 +232,8 @@ class Spool:
         number = len(packs)
         while True:
             name = f"{association_id}.{number}.pack" if number else f"{association_id}.pack"
-            pack = Pack(self._root, (folder_of(study_uid) / name).as_posix())
+            take = self._spares.take if number else _nothing
+            pack = Pack(self._root, (folder_of(study_uid) / name).as_posix(), take)
             try:
                 pack.open()
             except FileExistsError:
@@ -191,6 +254,11 @@ class Spool:
             pack.busy = False
             if pack.closing or pack.broken:
                 pack.close()
+
+
+def _nothing(_: Path) -> int:
+    """A first pack is often the only one, and small."""
+    return 0
 
 
 def _synced(pack: Pack, fd: int) -> OSError | None:

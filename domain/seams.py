@@ -12,8 +12,11 @@ class ObjectWriter(Protocol):
     def write(self, fragment: bytes | memoryview) -> None:
         """Append a fragment of the data set. Raises OutOfSpaceError."""
 
-    def commit(self) -> Receipt:
-        """Make the object durable and index it; only afterwards may 0x0000 be answered. Raises OutOfSpaceError."""
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
+        """Append the ``last`` fragments, make the object durable and index it; only afterwards may 0x0000 be answered.
+
+        Raises OutOfSpaceError.
+        """
 
     def discard(self) -> None:
         """Forget what was written (the sender vanished in the middle); never raises."""

@@ -62,7 +62,7 @@ class Node:
         self.web_port = 0  # of [console], once it listens
         self._visitors = Visitors(data_dir)
         self.store = open_store(settings.node.database, clock)
-        self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock)
+        self._spool = Spool(data_dir / SPOOL, settings.scp.reserve_bytes, clock, settings.scp.prepared_bytes)
         self._listed = settings.peers  # those of the file
         settings = replace(settings, peers=with_admitted(self._listed, self.store.admissions()))
         self.settings = settings
@@ -121,6 +121,7 @@ class Node:
         if self._web:
             self.web_port = self._web.start()
             event("web-listening", port=self.web_port)
+        self._spool.prepare()
         port = self._receiver.start()
         event("listening", port=port, ae_title=self.settings.scp.ae_title, bind=self.settings.scp.bind)
         return port
@@ -151,6 +152,7 @@ class Node:
         self._counting.stop()
         self._pool.shutdown(wait=False)
         self._express.shutdown()
+        self._spool.stop()
         self.store.note(Event.NODE_STOPPED, "node", {})
         self.store.close()
         self._lock.release()

@@ -53,12 +53,18 @@ class ScpSettings:
     max_pdu: int
     max_object_gb: float
     durability: str
+    prepared_mb: int
     tls: TlsSettings | None = None  # None: no port for TLS
 
     @property
     def reserve_bytes(self) -> int:
         """Free space to keep (1 GB is 10^9 bytes)."""
         return int(self.reserve_gb * 1e9)
+
+    @property
+    def prepared_bytes(self) -> int:
+        """Zeros written ahead (1 MB is 10^6 bytes)."""
+        return self.prepared_mb * 1_000_000
 
     @property
     def max_object(self) -> int:

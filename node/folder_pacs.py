@@ -63,8 +63,10 @@ class FileWriter:
         """Append."""
         self._data += fragment
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
         """Write the file; a PACS that has it already keeps the first."""
+        for fragment in last:
+            self.write(fragment)
         if self._file.exists():
             return Receipt.DUPLICATE
         write(self._file, bytes(self._data))

@@ -4,6 +4,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from db.spool import Spool
@@ -15,7 +16,7 @@ from domain.instances import Caller, Header, Instance, Place, Receipt
 class _Pack(Protocol):
     def write(self, fragment: bytes | memoryview) -> None: ...
 
-    def commit(self) -> tuple[Place, str]: ...
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> tuple[Place, str]: ...
 
     def discard(self) -> None: ...
 
@@ -66,13 +67,15 @@ class Intake:
         header: Header,
         meta: bytes,
         durable: bool = True,
+        digest: bool = True,
     ) -> "Writer":
-        """A writer whose instance goes to ``taken`` once its bytes are in the pack. Raises OutOfSpaceError."""
+        """A writer whose instance goes to ``taken`` once its bytes are in the pack; without ``digest`` it has none yet, unless it
+        is small. Raises OutOfSpaceError."""
 
         def committed(place: Place, digest: str) -> Receipt:
             return taken(Instance(header, place, digest, caller, association_id, self._clock()))
 
-        return Writer(self._spool.writer(association_id, caller, header, meta, durable), committed)
+        return Writer(self._spool.writer(association_id, caller, header, meta, durable, digest), committed)
 
     def index(self, instance: Instance) -> Receipt:
         """Write the rows of a durable instance. Raises TransientError."""
@@ -80,9 +83,13 @@ class Intake:
         self._arrived(instance.header.sop_instance_uid)
         return receipt
 
-    def index_later(self, instance: Instance) -> Receipt:
-        """The same within milliseconds, and before anybody asks the store. Raises TransientError when too many wait already."""
-        self._store.received_later(instance, self._quiet(instance.caller.calling_ae), self._max_wait_seconds)
+    def index_later(self, instance: Instance, data_at: int) -> Receipt:
+        """The same within milliseconds, and before anybody asks the store; a digest it has not is worked out then.
+
+        ``data_at`` is where in its PS3.10 bytes the data set begins. Raises TransientError when too many wait already.
+        """
+        late = None if instance.digest else partial(self._spool.digest_of, instance.place, data_at)
+        self._store.received_later(instance, self._quiet(instance.caller.calling_ae), self._max_wait_seconds, late)
         self._arrived(instance.header.sop_instance_uid)
         return Receipt.TAKEN
 
@@ -126,9 +133,9 @@ class Writer:
         """Append a fragment of the data set. Raises OutOfSpaceError."""
         self._pack.write(fragment)
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
         """In the pack, then indexed. Should indexing fail, the sender gets an error and start-up finds the bytes in the pack."""
-        place, digest = self._pack.commit()
+        place, digest = self._pack.commit(last)
         return self._received(place, digest)
 
     def discard(self) -> None:

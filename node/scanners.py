@@ -8,6 +8,7 @@ to that a power cut could still take away.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from db.spool import Spool
@@ -34,8 +35,9 @@ class Scanners:
 
     def writer(self, association_id: str, caller: Caller, header: Header, meta: bytes) -> Writer:
         """See ``domain.seams.Intake``. Raises OutOfSpaceError."""
-        taken = self._intake.index_later if self._each_durable else self._wait
-        return self._intake.writer_to(taken, association_id, caller, header, meta, self._each_durable)
+        later = self._intake.index_later if self._each_durable else self._wait
+        taken = partial(later, data_at=len(meta))
+        return self._intake.writer_to(taken, association_id, caller, header, meta, self._each_durable, digest=False)
 
     def closed(self, association_id: str, how: str) -> None:
         """See ``domain.seams.Intake``. Raises NotKeptError when acknowledged images could not be made durable."""
@@ -62,9 +64,9 @@ class Scanners:
         """See ``domain.seams.Intake``."""
         self._intake.rejected(caller, words, proposed)
 
-    def _wait(self, instance: Instance) -> Receipt:
+    def _wait(self, instance: Instance, data_at: int) -> Receipt:
         waiting = self._waiting.setdefault(instance.association_id, Waiting(self._timer()))
-        waiting.instances.append(instance)
+        waiting.instances.append((instance, data_at))
         if self._timer() - waiting.since > LONGEST:
             self._sync(instance.association_id)
         return Receipt.TAKEN
@@ -77,8 +79,8 @@ class Scanners:
             durable = list(waiting.instances)
             if durable:
                 self._spool.sync(association_id)
-            for instance in durable:
-                self._intake.index_later(instance)
+            for instance, data_at in durable:
+                self._intake.index_later(instance, data_at)
                 waiting.instances.pop(0)
             waiting.since = self._timer()
 
@@ -87,6 +89,6 @@ class Waiting:
     """The images of one association that are committed to a pack and not synced yet, oldest first."""
 
     def __init__(self, since: float) -> None:
-        self.instances: list[Instance] = []
+        self.instances: list[tuple[Instance, int]] = []  # and where in its PS3.10 bytes the data set begins
         self.since = since
         self.lock = threading.Lock()

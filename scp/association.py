@@ -29,6 +29,7 @@ from scp.flood import Flow
 from scp.header import usable_uid
 from scp.house import House
 from scp.negotiation import is_storage, supported
+from scp.outcomes import Outcome
 from scp.reactor import BoundedSocket, GuardedReactor
 from scp.statuses import Reply, Status
 from scp.tls import LOST, shake_hands
@@ -62,6 +63,7 @@ class Acceptor(Association):
             self._handlers |= house.services.handlers
         self.depositor: Depositor | None = None
         self.afterwards: list[Callable[[], None]] = []  # to be done once the response to the present request is sent
+        self.answer_known = b""  # A-ASSOCIATE-AC, when the same request was accepted before
         self.errands: Errands = Errands()  # what other threads want this one to send
         self.lost = False  # the connection broke without release or abort
         self.acse = Negotiation(self)
@@ -222,10 +224,23 @@ class Negotiation(ACSE):
             self._reject(CONGESTION, NO_STORAGE)
         else:
             request = cast(A_ASSOCIATE, assoc.requestor.primitive)
+            if outcome := house.outcomes.find(request):
+                self._accept_again(outcome)
+                return
             assoc.acceptor.supported_contexts = supported(
                 request.presentation_context_definition_list, house.services.sop_classes if house.services else frozenset()
             )
             super()._negotiate_as_acceptor()
+
+    def _accept_again(self, outcome: Outcome) -> None:
+        """As ``super()._negotiate_as_acceptor`` did the first time."""
+        assoc = self.assoc
+        assoc.requestor.ae_title = outcome.request.calling_ae_title
+        assoc._accepted_cx = {cast(int, context.context_id): context for context in outcome.accepted}
+        assoc._rejected_cx = list(outcome.rejected)
+        assoc.answer_known = outcome.answer
+        self.send_accept()
+        assoc.is_established = True
 
     def is_release_requested(self) -> bool:
         """See ``ACSE``. Asked in every round of pynetdicom's loop, between two messages."""

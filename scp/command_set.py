@@ -10,7 +10,9 @@ STORE_REQUEST, STORE_RESPONSE = 0x0001, 0x8001
 NO_DATA_SET: Final = 0x0101
 _GROUP_LENGTH, _CLASS, _FIELD, _MESSAGE, _RESPONDED = 0x0000, 0x0002, 0x0100, 0x0110, 0x0120
 _PRIORITY, _DATA_SET, _STATUS, _COMMENT, _INSTANCE = 0x0700, 0x0800, 0x0900, 0x0902, 0x1000
-_NUMBERS: Final = frozenset((_FIELD, _MESSAGE, _PRIORITY, _DATA_SET))
+_STORE_REQUEST: Final = STORE_REQUEST.to_bytes(2, "little")
+_NO_DATA_SET: Final = NO_DATA_SET.to_bytes(2, "little")
+_head = struct.Struct("<HHL").unpack_from
 
 
 class StoreRequest(NamedTuple):
@@ -24,13 +26,13 @@ class StoreRequest(NamedTuple):
 def store_request(command: bytes) -> StoreRequest | None:
     """The request, or None for any other command and for anything unusual: that is left to pynetdicom."""
     elements = _elements(command)
-    if elements is None or any(len(elements.get(number, b"")) != 2 for number in _NUMBERS):
+    if elements is None or elements.get(_FIELD) != _STORE_REQUEST or len(elements.get(_PRIORITY, b"")) != 2:
         return None
-    numbers = {number: int.from_bytes(elements[number], "little") for number in _NUMBERS}
-    if numbers[_FIELD] != STORE_REQUEST or numbers[_DATA_SET] == NO_DATA_SET:
+    message, data_set = elements.get(_MESSAGE, b""), elements.get(_DATA_SET, b"")
+    if len(message) != 2 or len(data_set) != 2 or data_set == _NO_DATA_SET:
         return None
-    uids = usable_uid(elements.get(_CLASS, b"")), usable_uid(elements.get(_INSTANCE, b""))
-    return StoreRequest(numbers[_MESSAGE], *uids) if all(uids) else None
+    sop_class, instance = usable_uid(elements.get(_CLASS, b"")), usable_uid(elements.get(_INSTANCE, b""))
+    return StoreRequest(int.from_bytes(message, "little"), sop_class, instance) if sop_class and instance else None
 
 
 def _elements(command: bytes) -> dict[int, bytes] | None:
@@ -40,7 +42,7 @@ def _elements(command: bytes) -> dict[int, bytes] | None:
     while at < end:
         if end - at < 8:
             return None
-        group, number, length = struct.unpack_from("<HHL", command, at)
+        group, number, length = _head(command, at)
         if group or number <= last or length > end - at - 8:
             return None
         found[number] = command[at + 8 : at + 8 + length]

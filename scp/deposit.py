@@ -1,6 +1,7 @@
 """One object on its way from a sender into the intake: the same for every way an object can come in."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 from domain.instances import Caller
 from domain.seams import Intake, ObjectWriter
@@ -9,6 +10,7 @@ from scp.header import HeadReader, usable_uid
 from scp.part10 import meta_bytes
 from scp.statuses import RefusedError, Reply, Status, reply_to
 
+TOO_LARGE: Final = "object is larger than this node takes"
 _FAULT = Reply(Status.PROCESSING_FAILURE, "fault in this node, see its log; send again later")
 
 
@@ -44,6 +46,24 @@ class Deposit:
         self._writer: ObjectWriter | None = None
         self._reply: Reply | None = None  # a refusal: what still comes of the object is read and forgotten
         self._size = 0
+        self._held: list[memoryview] = []  # of the receive buffer, to be written with one call
+
+    def hold(self, fragment: memoryview) -> None:
+        """Take the next fragment; it stays as it is until ``settle`` or ``finish``."""
+        if self._writer is None or self._reply:
+            self.write(fragment)
+            return
+        self._held.append(fragment)
+        self._size += len(fragment)
+        if self._size > self._by.max_object:
+            self._refuse(RefusedError(Status.OUT_OF_RESOURCES, TOO_LARGE))
+
+    def settle(self) -> None:
+        """Write what is held: its place is needed."""
+        held, self._held = self._held, []
+        for fragment in held:
+            if self._writer and (error := attempt(partial(self._writer.write, fragment))):
+                self._refuse(error)
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Take the next fragment; it may be overwritten afterwards."""
@@ -60,14 +80,14 @@ class Deposit:
 
     def discard(self) -> None:
         """The sender will not finish."""
-        writer, self._writer = self._writer, None
+        writer, self._writer, self._held = self._writer, None, []
         if writer:
             attempt(writer.discard)
 
     def _take(self, fragment: bytes | memoryview) -> None:
         self._size += len(fragment)
         if self._size > self._by.max_object:
-            raise RefusedError(Status.OUT_OF_RESOURCES, "object is larger than this node takes")
+            raise RefusedError(Status.OUT_OF_RESOURCES, TOO_LARGE)
         if self._writer:
             self._writer.write(fragment)
         elif self._head.feed(fragment):
@@ -78,8 +98,8 @@ class Deposit:
         if self._writer is None:
             self._open().write(bytes(self._head.held))
         assert self._writer is not None
-        self._writer.commit()
-        self._writer = None
+        self._writer.commit(self._held)
+        self._writer, self._held = None, []
 
     def _open(self) -> ObjectWriter:
         header = self._head.header()

@@ -120,16 +120,21 @@ class Walk:
         self._checked_vr = True
 
     def _skim(self, data: Bytes) -> None:
-        """Pass over plain top-level elements quickly; whatever is wanted or unusual is left to the careful steps below."""
+        """Go over plain top-level elements quickly; whatever is unusual or ends the walk is left to the careful steps below."""
         frame, at, end = self._stack[0], self._at, len(data) - 12
         unpack = _UNPACK[frame.explicit, frame.order]
         long_length = _LENGTH[frame.order]
+        found = self.found
         while at <= end:
             group, number, vr, length = unpack(data, at)
             tag = group << 16 | number
-            if tag >= STUDY or tag in WANTED:
+            if tag >= SERIES:  # the last one wanted
                 break
-            if vr in LONG_VRS:
+            if tag in WANTED:
+                if vr not in SHORT_VRS or length > LONGEST_VALUE or at + 8 + length > len(data):
+                    break
+                found.setdefault(tag, bytes(data[at + 8 : at + 8 + length]))
+            elif vr in LONG_VRS:
                 length = long_length(data, at + 8)[0] + 4
             elif vr not in SHORT_VRS:
                 break

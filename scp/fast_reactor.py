@@ -2,16 +2,19 @@
 
 Bytes are received into one buffer that is used again and again. In state Sta6 the items of P-DATA-TF PDUs are parsed where
 they lie, and data of a C-STORE goes on as views of that buffer, in whatever pieces it arrives: nothing is assembled, nothing
-waits for a whole PDU, and what is not read yet stays with the sender (TCP holds it back). Every other PDU is collected and
+waits for a whole PDU, an image that fits is written with one call, and what is not read yet stays with the sender (TCP holds it
+back). Every other PDU is collected and
 handed to pynetdicom, whose state machine (PS3.8 9.2) stays in charge of everything but data.
 """
 
+import mmap
 import select
 import socket
 import ssl
 import struct
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom.transport import AssociationSocket
@@ -24,10 +27,32 @@ from scp.tls import say_goodbye
 if TYPE_CHECKING:
     from scp.fast_association import FastAcceptor
 
-BUFFER_SIZE: Final = 1 << 19
+BUFFER_SIZE: Final = 1 << 20
+LEAST_ROOM: Final = 1 << 16  # with less the buffer is begun again
 BLOCKED: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 P_DATA_TF: Final = 4
 DATA_TRANSFER, OVER = "Sta6", "Sta13"
+
+
+class Buffers:
+    """Receive buffers that ended associations left: a new one costs page faults."""
+
+    def __init__(self, most: int = 8) -> None:
+        self._free: deque[memoryview] = deque(maxlen=most)
+
+    def take(self) -> memoryview:
+        """A buffer of ``BUFFER_SIZE``, with anything in it."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(mmap.mmap(-1, BUFFER_SIZE))  # takes memory only as far as it is used
+
+    def give_back(self, buffer: memoryview) -> None:
+        """It is not used any more."""
+        self._free.append(buffer)
+
+
+BUFFERS: Final = Buffers()
 
 
 class FastReactor(GuardedReactor):
@@ -37,12 +62,13 @@ class FastReactor(GuardedReactor):
         super().__init__(assoc)
         self.messages = Messages(assoc)
         self._items = Items(self.messages, assoc.house.settings.max_pdu)
-        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._buffer = BUFFERS.take()
         self._start = self._end = 0  # of what is in the buffer and not parsed
         self._collected = bytearray()  # of a PDU that is not data
         self._linger_until = 0.0
         settings = assoc.house.settings
         self.progress = Progress(settings.min_bytes_per_second, settings.idle_seconds)
+        self._poll: select.poll | None = None
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
 
@@ -69,6 +95,7 @@ class FastReactor(GuardedReactor):
         """Give up the descriptors that only this class has."""
         self._wake_up.close()
         self._woken.close()
+        BUFFERS.give_back(self._buffer)
 
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
         """The next primitive for the user, or None."""
@@ -94,14 +121,15 @@ class FastReactor(GuardedReactor):
 
     def turn(self, seconds: float) -> None:
         """Send what waits, else make something of what was received, else wait for news up to ``seconds``."""
+        events = self.event_queue.queue  # to look at without its lock: only this thread puts and takes
         if self.artim_timer.expired:
             self.event_queue.put("Evt18")
-        if self.event_queue.empty() and not self._send_next():
+        if not events and not (self.to_provider_queue.queue and self._send_next()):
             if self.state_machine.current_state == OVER:
                 self._drain(seconds)
             elif not self._parse() and self._fill(seconds):
                 self._parse()
-        while self.is_alive() and not self.event_queue.empty():
+        while events and self.is_alive():
             self.state_machine.do_action(self.event_queue.get())
 
     def _send_next(self) -> bool:
@@ -112,16 +140,16 @@ class FastReactor(GuardedReactor):
 
     def _parse(self) -> bool:
         """Parse as far as the bytes reach or until there is something to be done first; whether anything was parsed."""
-        before = self._start
+        before, events = self._start, self.event_queue.queue
         try:
-            while self._start < self._end and self.event_queue.empty() and not self.messages.pending:
+            while self._start < self._end and not events and not self.messages.pending:
                 used = self._step(self._buffer[self._start : self._end])
                 if not used:
                     break
                 self._start += used
         except BreachError:
             self.event_queue.put("Evt19")
-        return self._start != before or not self.event_queue.empty()
+        return self._start != before or bool(events)
 
     def _step(self, view: memoryview) -> int:
         """Bytes used of ``view``; 0 when it takes more of them."""
@@ -184,8 +212,11 @@ class FastReactor(GuardedReactor):
         return count
 
     def _make_room(self) -> None:
-        """What is left unparsed here is less than a header."""
+        """What is left unparsed here is less than a header, else it would have been parsed."""
         rest = self._end - self._start
+        if self.messages.holds and BUFFER_SIZE - self._end >= LEAST_ROOM:
+            return
+        self.messages.settle()
         if rest:
             self._buffer[:rest] = bytes(self._buffer[self._start : self._end])
         self._start, self._end = 0, rest
@@ -202,10 +233,11 @@ class FastReactor(GuardedReactor):
 
     def _wait(self, sock: socket.socket, seconds: float) -> None:
         """Until there is something to receive, another thread has something to send, or the time is over."""
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
-        ready = poll.poll(max(1.0, seconds * 1000))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+            self._poll.register(self._woken, select.POLLIN)
+        ready = self._poll.poll(max(1.0, seconds * 1000))
         if any(descriptor == self._woken.fileno() for descriptor, _ in ready):
             self._woken.recv(4096)
 

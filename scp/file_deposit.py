@@ -130,9 +130,9 @@ class _NotingWriter:
         """See ``domain.seams.ObjectWriter``."""
         self._writer.write(fragment)
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
         """See ``domain.seams.ObjectWriter``."""
-        self._noting.receipt = self._writer.commit()
+        self._noting.receipt = self._writer.commit(last)
         return self._noting.receipt
 
     def discard(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from functools import lru_cache
 from typing import Final
 
 from domain.errors import UnnameableError
@@ -24,6 +25,7 @@ _NAMES: Final = {
 }
 
 
+@lru_cache(maxsize=1024)  # all but the instance's are the same for many objects
 def usable_uid(raw: bytes | str) -> str:
     """The UID without padding, or "" when it is not 1-64 digits and dots."""
     text = raw if isinstance(raw, str) else raw.decode("ascii", "replace")

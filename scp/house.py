@@ -7,6 +7,7 @@ from scp.admission import Admission
 from scp.associations import Associations
 from scp.evidence import Services
 from scp.flood import Flood
+from scp.outcomes import Outcomes
 from scp.settings import ReceiverSettings
 
 
@@ -20,3 +21,4 @@ class House:
     associations: Associations
     services: Services | None = None  # MPPS, instance availability, storage commitment
     flood: Flood = field(default_factory=lambda: Flood(0.0))
+    outcomes: Outcomes = field(default_factory=Outcomes)

@@ -34,7 +34,7 @@ class Messages:
         self._other_size = 0
 
     def fragment(self, context: int, control: int, data: memoryview, complete: bool) -> None:
-        """Take (a part of) an item; ``complete``: with its last byte. ``data`` may be overwritten afterwards.
+        """Take (a part of) an item; ``complete``: with its last byte. ``data`` may be overwritten after ``settle``.
 
         Raises BreachError.
         """
@@ -50,6 +50,16 @@ class Messages:
             self._take_other(data, last)
         else:
             raise BreachError("a data set without command")
+
+    @property
+    def holds(self) -> bool:
+        """Whether views that were given to ``fragment`` are still needed."""
+        return self._deposit is not None
+
+    def settle(self) -> None:
+        """Need them no longer."""
+        if self._deposit:
+            self._deposit.settle()
 
     def discard(self) -> None:
         """Nothing more will come of an unfinished object."""
@@ -79,7 +89,7 @@ class Messages:
 
     def _take_data(self, deposit: Deposit, data: memoryview, last: bool) -> None:
         if data:
-            deposit.write(data)
+            deposit.hold(data)
         if last:
             assert self._request is not None
             self._deposit = None

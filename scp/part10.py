@@ -1,6 +1,7 @@
 """The file around a data set (PS3.10 section 7): made for what arrives, taken off what comes from folders and archives."""
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from domain.errors import UnnameableError
@@ -19,18 +20,23 @@ META_LIMIT: Final = 1 << 20  # bytes of a File Meta Information that is looked a
 
 def meta_bytes(header: Header, calling_ae: str) -> bytes:
     """Preamble, prefix and File Meta Information for an object from ``calling_ae``; the data set follows as it is."""
-    elements = b"".join(
-        (
-            _VERSION,
-            _text(0x0002, b"UI", header.sop_class_uid),
-            _text(0x0003, b"UI", header.sop_instance_uid),
-            _text(0x0010, b"UI", header.transfer_syntax_uid),
-            _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _text(0x0013, b"SH", IMPLEMENTATION_VERSION),
-            _text(0x0016, b"AE", calling_ae.strip()[:16]) if calling_ae.strip() else b"",
-        )
+    before, after = _same(header.sop_class_uid, header.transfer_syntax_uid, calling_ae)
+    instance = _text(0x0003, b"UI", header.sop_instance_uid)
+    length = len(before) + len(instance) + len(after)
+    return b"".join((PREAMBLE, struct.pack("<HH2sHL", 2, 0, b"UL", 4, length), before, instance, after))
+
+
+@lru_cache(maxsize=256)
+def _same(sop_class_uid: str, transfer_syntax_uid: str, calling_ae: str) -> tuple[bytes, bytes]:
+    """What is the same for all objects of a kind: the elements before and behind the SOP Instance UID."""
+    before = _VERSION + _text(0x0002, b"UI", sop_class_uid)
+    after = (
+        _text(0x0010, b"UI", transfer_syntax_uid),
+        _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+        _text(0x0013, b"SH", IMPLEMENTATION_VERSION),
+        _text(0x0016, b"AE", calling_ae.strip()[:16]) if calling_ae.strip() else b"",
     )
-    return PREAMBLE + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(elements)) + elements
+    return before, b"".join(after)
 
 
 def _text(element: int, vr: bytes, text: str) -> bytes:

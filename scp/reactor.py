@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError, StateMachine
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
+from scp.outcomes import Outcome
 from scp.progress import Progress
 from scp.requests import Requests
 
@@ -56,6 +58,15 @@ class GuardedReactor(DULServiceProvider):
             return decode(bytestream)
         return _REQUESTS.decoded(bytes(bytestream), lambda: cast(A_ASSOCIATE_RQ, decode(bytestream)[0])), "Evt6"
 
+    def _send(self, pdu: Any) -> None:
+        """See ``DULServiceProvider``; an acceptance is remembered."""
+        if isinstance(pdu, A_ASSOCIATE_AC) and self.socket is not None:
+            answer, assoc = bytes(pdu.encode()), self.assoc
+            request = cast(A_ASSOCIATE, assoc.requestor.primitive)
+            accepted, rejected = tuple(assoc.accepted_contexts), tuple(assoc.rejected_contexts)
+            assoc.house.outcomes.keep(Outcome(request, accepted, rejected, answer))
+        super()._send(pdu)
+
 
 class Machine(StateMachine):
     """Notes how the association ended and wakes whoever waits for a request that will not come."""
@@ -64,6 +75,11 @@ class Machine(StateMachine):
 
     def do_action(self, event: str) -> None:
         """See ``StateMachine.do_action``; an event that cannot happen ends the association, not the thread."""
+        if (event, self.current_state) == ("Evt7", "Sta3") and self.dul.assoc.answer_known and self.dul.socket:
+            self.dul.to_provider_queue.get(False)
+            self.dul.socket.send(self.dul.assoc.answer_known)  # AE-7, with the PDU encoded already
+            self.current_state = "Sta6"
+            return
         if event == "Evt17" and self.current_state not in ("Sta2", "Sta13"):
             self.dul.assoc.lost = True
         try:

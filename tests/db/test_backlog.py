@@ -2,8 +2,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,55 @@ def test_many_threads_that_defer_read_and_write_lose_nothing(store: Store) -> No
         store.studies()
     assert len(store.instances("1.2.3")) == 160
     assert verify(store).broken_seq is None
+
+
+def test_a_digest_is_worked_out_once_before_anybody_reads(store: Store) -> None:
+    asked: list[int] = []
+
+    def digest() -> str:
+        asked.append(1)
+        return "d" * 64
+
+    store.received_later(replace(instance(1), digest=""), 30, 600, digest)
+    store.received_later(instance(2), 30, 600)
+    assert not asked
+    assert [each.digest for each in store.instances("1.2.3")] == ["d" * 64, instance(2).digest]
+    assert len(asked) == 1
+    assert verify(store).broken_seq is None
+
+
+def test_bytes_that_cannot_be_read_now_keep_their_row_and_later_ones_waiting(store: Store) -> None:
+    failures: list[Exception] = [TransientError("busy")]
+
+    def digest() -> str:
+        if failures:
+            raise failures.pop()
+        return "d" * 64
+
+    store.received_later(replace(instance(1), digest=""), 30, 600, digest)
+    store.received_later(instance(2), 30, 600)
+    with pytest.raises(TransientError):
+        store.studies()
+    assert len(store.instances("1.2.3")) == 2
+
+
+def test_bytes_that_are_gone_keep_back_their_own_row_only(store: Store) -> None:
+    def digest() -> str:
+        raise PermanentError("gone")
+
+    store.received_later(replace(instance(1), digest=""), 30, 600, digest)
+    store.received_later(instance(2), 30, 600)
+    assert [each.header for each in store.instances("1.2.3")] == [instance(2).header]
+
+
+def test_who_receives_faster_than_digests_are_worked_out_helps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MOST_WEIGHT", 250)
+    asked: list[int] = []
+
+    def digest(number: int) -> Callable[[], str]:
+        return lambda: asked.append(number) or f"{number}" * 64  # type: ignore[func-returns-value]
+
+    for number in range(6):  # each of 100 bytes
+        store.received_later(replace(instance(number), digest=""), 30, 600, digest(number))
+    assert asked == [0, 1, 2, 3]
+    assert [each.digest[0] for each in store.instances("1.2.3")] == list("012345")

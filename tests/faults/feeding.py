@@ -60,7 +60,9 @@ class TallyWriter:
     def write(self, fragment: bytes | memoryview) -> None:
         assert not self._ended
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
+        for fragment in last:
+            self.write(fragment)
         self._end("stored")
         return Receipt.STORED
 

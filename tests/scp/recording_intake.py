@@ -98,7 +98,9 @@ class RecordingWriter:
             self.intake.note("write")
         self.fragments.append(bytes(fragment))
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
+        for fragment in last:
+            self.write(fragment)
         self.stored.data_set = b"".join(self.fragments)
         self.intake.note("commit", self.stored.association_id, hashlib.sha256(self.stored.data_set).hexdigest())
         self._end()

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -63,7 +64,9 @@ class CountingWriter:
             gate.wait(30)
         self.intake.written += len(fragment)
 
-    def commit(self) -> Receipt:
+    def commit(self, last: Sequence[bytes | memoryview] = ()) -> Receipt:
+        for fragment in last:
+            self.write(fragment)
         return Receipt.STORED
 
     def discard(self) -> None:
