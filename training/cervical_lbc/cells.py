@@ -1,4 +1,4 @@
-"""The real single cells (Herlev): bars stripped, light of the glass found, parted by slide into those to train on and held out."""
+"""The real single cells (Herlev): bars stripped, parted by source picture into those to train on and those held out."""
 
 import csv
 import zlib

@@ -24,6 +24,7 @@ class Classifier(nn.Module):
         self.drop, self.last = nn.Dropout(0.3), nn.Linear(c[3], len(CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of the seven classes."""
         return self.last(self.drop(self.body(optical_density(x)).mean((2, 3))))
 
 
@@ -35,6 +36,7 @@ class ShippedClassifier(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Probabilities of the seven classes."""
         x = image.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         views = torch.cat([x, x.flip(3), x.flip(2), x.flip(2, 3)])
         return torch.stack([n(views).softmax(1).mean(0, keepdim=True) for n in self.networks]).mean(0)

@@ -1,4 +1,4 @@
-"""Fields composed of single cells: each multiplies the light of the field by what it lets through, so that overlaps look right."""
+"""Fields composed of single cells: each multiplies the light by what it lets through, so that overlaps look right."""
 
 import math
 from dataclasses import dataclass
@@ -67,7 +67,11 @@ def glass(height: int, width: int, zoom: float, rng: np.random.Generator) -> Lig
     for _ in range(rng.poisson(rng.choice([0.3, 2, 8]) * share)):
         _leucocyte(field, zoom, blue * rng.uniform(0.8, 1.6), rng)
     for _ in range(rng.poisson(rng.choice([1, 6, 20]) * share)):
-        small = rod(rng, rng.uniform(4, 14) * zoom + 2, 2.0) if rng.random() < 0.6 else blob(rng, rng.uniform(1, 3.5) * zoom + 0.5, 0.3)
+        small = (
+            rod(rng, rng.uniform(4, 14) * zoom + 2, 2.0)
+            if rng.random() < 0.6
+            else blob(rng, rng.uniform(1, 3.5) * zoom + 0.5, 0.3)
+        )
         _soak(field, small, blue * rng.uniform(0.2, 1.2), rng)
     for _ in range(rng.poisson(0.35 * share)):
         strand = ndimage.gaussian_filter(rod(rng, rng.uniform(60, 250) * zoom, rng.uniform(2, 14) * zoom), rng.uniform(0.5, 3))
@@ -91,12 +95,14 @@ def _leucocyte(field: Light, zoom: float, colour: npt.NDArray[np.float32], rng: 
         _multiply(field, np.exp(-blob(rng, 11 * zoom, 0.1)[..., None] * colour * 0.08), x, y)
 
 
-def _place(boxes: list[list[float]], w: float, h: float, width: int, height: int, rng: np.random.Generator) -> tuple[int, int] | None:
+def _place(
+    boxes: list[list[float]], w: float, h: float, width: int, height: int, rng: np.random.Generator
+) -> tuple[int, int] | None:
     """A place for a cell of that size; overlaps stay below about a third of the smaller one, but for one in six."""
     for _ in range(12):
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        x, y = rng.uniform(0, field[0]), rng.uniform(0, field[1])
         near = 0.2 if rng.random() < 0.16 else 0.75
-        if all(abs(x - b[0]) > near * (w + b[2]) / 2 or abs(y - b[1]) > near * (h + b[3]) / 2 for b in boxes):
+        if all(abs(x - b[0]) > near * (size[0] + b[2]) / 2 or abs(y - b[1]) > near * (size[1] + b[3]) / 2 for b in boxes):
             return int(x), int(y)
     return None
 
@@ -113,7 +119,7 @@ def field(
         long = LONG_UM[kind] / MICROMETRES * zoom * math.exp(rng.normal(0, 0.18))
         patch = _sized(one.through, long, rng) ** np.float32(rng.uniform(0.85, 1.15))
         h, w = patch.shape[:2]
-        spot = _place(boxes, w, h, width, height, rng)
+        spot = _place(boxes, (w, h), (width, height), rng)
         if spot is None:
             continue
         _multiply(light, patch, *spot)
@@ -129,7 +135,8 @@ def alone(cell: Cell, side: int, rng: np.random.Generator) -> tuple[Light, Boxes
     size = max(8, round(w * factor)), max(8, round(h * factor))
     part = np.asarray(Image.fromarray(cell.pixels).resize(size, Image.Resampling.BILINEAR), np.float32) / 255
     whole = int(max(size) * rng.uniform(1.0, 1.3))
-    frame = np.ones((whole, whole, 3), np.float32) * (np.array(cell.bar, np.float32) / 255 if rng.random() < 0.7 else rng.uniform(0.2, 1, 3))
+    colour = np.array(cell.bar) / 255 if rng.random() < 0.7 else rng.uniform(0.2, 1, 3)
+    frame = np.ones((whole, whole, 3), np.float32) * colour.astype(np.float32)
     r, c = (whole - size[1]) // 2, (whole - size[0]) // 2
     frame[r : r + size[1], c : c + size[0]] = part
     frame = frame[:side, :side]

@@ -20,7 +20,9 @@ def _small(cell: Cell) -> npt.NDArray[np.uint8]:
     h, w = cell.pixels.shape[:2]
     factor = LONG / max(h, w)
     size = max(8, round(w * factor)), max(8, round(h * factor))
-    return np.asarray(Image.fromarray(cell.pixels).resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR))
+    return np.asarray(
+        Image.fromarray(cell.pixels).resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR)
+    )
 
 
 def plain(cell: Cell) -> npt.NDArray[np.uint8]:

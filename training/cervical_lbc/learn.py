@@ -87,7 +87,9 @@ def _goals(kinds: Tensor) -> Tensor:
     return (table / table.sum(1, keepdim=True))[kinds]
 
 
-def train_classifier(data: Path, steps: int, minutes: float, fold: int = 0, checkpoint: Path = CLASSIFIER, seed: int = SEED) -> None:
+def train_classifier(
+    data: Path, steps: int, minutes: float, fold: int = 0, checkpoint: Path = CLASSIFIER, seed: int = SEED
+) -> None:
     """Trains the classifier with ``fold`` held out; made-up cells make up less and less of the batches."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Pap-stained cells of nobody: cytoplasm, folds, nucleus and chromatin painted in optical density after the textbook of each class."""
+"""Pap-stained cells of nobody: cytoplasm, folds, nucleus and chromatin painted in density, as the textbook has each class."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SIZE = 200
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a class looks like: share of the nucleus in the area, its darkness, coarseness, irregularity; the slimness of the cell."""
+    """What a class looks like: share of the nucleus in the area, its darkness, coarseness, roughness; how slim the cell is."""
 
     ratio: tuple[float, float]
     dark: tuple[float, float]
@@ -60,14 +60,20 @@ def density(kind: int, rng: np.random.Generator) -> Density:
     body = _fitted(blob(rng, SIZE * 0.36, rng.uniform(0.05, 0.28) if kind < 2 else rng.uniform(0.05, 0.35)), slim, rng)
     body = ndimage.gaussian_filter(body, rng.uniform(1, 4))
     shape = body.shape
-    texture = np.clip(1 + rng.uniform(0.05, 0.35) * smooth(shape, rng.uniform(10, 40), rng) + 0.08 * smooth(shape, 4, rng), 0.1, 2)
+    texture = np.clip(
+        1 + rng.uniform(0.05, 0.35) * smooth(shape, rng.uniform(10, 40), rng) + 0.08 * smooth(shape, 4, rng), 0.1, 2
+    )
     out = (body * texture)[..., None] * _cytoplasm(kind, rng)
     for _ in range(rng.poisson(1.5 if kind < 2 else 0.4)):
         fold = rod(rng, rng.uniform(40, 110), rng.uniform(1, 4))
         out += _at(fold, shape, rng.normal(0, 30, 2))[..., None] * body[..., None] * rng.uniform(0.05, 0.3)
     area = float((body > 0.5).sum())
     radius = np.sqrt(area * rng.uniform(*look.ratio) / np.pi)
-    nucleus = _at(blob(rng, radius * 1.12, rng.uniform(*look.rough)), shape, rng.normal(0, 0.12 * np.sqrt(area) * (1 - radius / SIZE * 2), 2))
+    nucleus = _at(
+        blob(rng, radius * 1.12, rng.uniform(*look.rough)),
+        shape,
+        rng.normal(0, 0.12 * np.sqrt(area) * (1 - radius / SIZE * 2), 2),
+    )
     if kind >= 2:
         nucleus = nucleus * np.clip(body * 2.5, 0, 1)
     chromatin = 1 + rng.uniform(*look.coarse) * smooth(shape, max(2.0, radius * rng.uniform(0.1, 0.35)), rng)
@@ -80,7 +86,7 @@ def density(kind: int, rng: np.random.Generator) -> Density:
 def _at(patch: npt.NDArray[np.float32], shape: tuple[int, int], offset: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """``patch`` in an empty picture, its middle ``offset`` (rows, columns) from the middle."""
     out = np.zeros(shape, np.float32)
-    r0, c0 = (int(round(s / 2 + o - p / 2)) for s, o, p in zip(shape, offset, patch.shape, strict=True))
+    r0, c0 = (round(s / 2 + o - p / 2) for s, o, p in zip(shape, offset, patch.shape, strict=True))
     ra, ca, rb, cb = max(0, r0), max(0, c0), min(shape[0], r0 + patch.shape[0]), min(shape[1], c0 + patch.shape[1])
     if ra < rb and ca < cb:
         out[ra:rb, ca:cb] = patch[ra - r0 : rb - r0, ca - c0 : cb - c0]

@@ -46,9 +46,7 @@ class Detector(nn.Module):
         self.classes = classes
         c = channels
         self.stem = conv(3, c[0], 3, 2)
-        self.down = nn.ModuleList(
-            nn.Sequential(conv(a, b, 3, 2), Residual(b)) for a, b in zip(c, c[1:], strict=False)
-        )
+        self.down = nn.ModuleList(nn.Sequential(conv(a, b, 3, 2), Residual(b)) for a, b in zip(c, c[1:], strict=False))
         self.side = nn.ModuleList(conv(b, a, 1) for a, b in zip(c[1:], c[2:], strict=False))
         self.up = nn.ModuleList(conv(a, a) for a in c[1:-1])
         self.head = conv(c[1], 32)

@@ -26,7 +26,9 @@ def rod(rng: np.random.Generator, length: float, width: float) -> Patch:
     x, y = np.cumsum(np.cos(heading)) * length / len(t), np.cumsum(np.sin(heading)) * length / len(t)
     x, y = x - x.mean() + reach, y - y.mean() + reach
     thick = width / 2 * (1 + 0.25 * rng.uniform(-1, 1) * np.sin(np.pi * t * rng.uniform(1, 3)))
-    beads = 1 - rng.choice([0, 0, rng.uniform(0.1, 0.6)]) * (0.5 + 0.5 * np.sin(2 * np.pi * t * rng.uniform(2, 5) + rng.uniform(0, 6)))
+    beads = 1 - rng.choice([0, 0, rng.uniform(0.1, 0.6)]) * (
+        0.5 + 0.5 * np.sin(2 * np.pi * t * rng.uniform(2, 5) + rng.uniform(0, 6))
+    )
     rows, columns = np.mgrid[0 : 2 * reach, 0 : 2 * reach].astype(np.float32)
     patch = np.zeros(rows.shape, np.float32)
     for cx, cy, r, b in zip(x, y, thick, beads, strict=True):

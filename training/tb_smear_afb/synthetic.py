@@ -77,9 +77,13 @@ def _ground(c: _Canvas) -> None:
     """Mucus and a washed-out stain; sometimes grain or bubbles all over."""
     rng, shape = c.rng, c.density.shape[:2]
     tint = c.blue * rng.uniform(0, 1) + c.fuchsin * rng.uniform(0, 0.6)
-    mucus = np.clip(smooth(shape, rng.uniform(60, 300), rng) * 0.6 + 0.6 * smooth(shape, rng.uniform(15, 60), rng) - rng.uniform(0, 1.5), 0, 3)
+    mucus = np.clip(
+        smooth(shape, rng.uniform(60, 300), rng) * 0.6 + 0.6 * smooth(shape, rng.uniform(15, 60), rng) - rng.uniform(0, 1.5), 0, 3
+    )
     c.density += (mucus * rng.uniform(0.0, 0.12))[..., None] * tint
-    c.density += (smooth(shape, rng.uniform(3, 9), rng) * rng.uniform(0, 0.025))[..., None] * rng.uniform(0.4, 1.0, 3).astype(np.float32)
+    c.density += (smooth(shape, rng.uniform(3, 9), rng) * rng.uniform(0, 0.025))[..., None] * rng.uniform(0.4, 1.0, 3).astype(
+        np.float32
+    )
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(50, 400))):
             ring = blob(rng, rng.uniform(4, 18), 0.1)
@@ -145,7 +149,9 @@ def _group(rng: np.random.Generator, count: int) -> Patch:
     patch = np.zeros((side, side), np.float32)
     for _ in range(count):
         one = _one(rng)
-        r, c = (int(np.clip(side / 2 - one.shape[0] / 2 + rng.normal(0, 5 + 2.5 * count), 0, side - one.shape[0])) for _ in range(2))
+        r, c = (
+            int(np.clip(side / 2 - one.shape[0] / 2 + rng.normal(0, 5 + 2.5 * count), 0, side - one.shape[0])) for _ in range(2)
+        )
         view = patch[r : r + one.shape[0], c : c + one.shape[1]]
         np.maximum(view, one, out=view)
     return patch

@@ -1,0 +1,49 @@
+"""From checkpoints to the model package: cell finder and classifier, each in both forms."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.cervical_lbc import cells, compose, crops, learn
+from training.cervical_lbc.classifier import Classifier, ShippedClassifier
+from training.cervical_lbc.where import CLASSIFIER, CROP, DETECTOR, PACKAGE
+from training.microscopy import export
+from training.microscopy.network import Shipped
+
+TILE = 1024
+
+
+def detector() -> Shipped:
+    """The trained cell finder as it is shipped."""
+    made = learn.detector()
+    made.load_state_dict(torch.load(DETECTOR, weights_only=True)["network"])
+    return Shipped(made.eval())
+
+
+def classifier(checkpoint: Path = CLASSIFIER) -> ShippedClassifier:
+    """The trained classifier as it is shipped."""
+    made = Classifier()
+    made.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
+    return ShippedClassifier([made.eval()])
+
+
+def observed(data: Path) -> list[npt.NDArray[np.uint8]]:
+    """Fields for the quantiser to look at, composed of cells trained on and of made-up ones."""
+    rng, found = np.random.default_rng(77), []
+    for pool in (cells.training(cells.read(data)), learn.made()):
+        stamps = [compose.stamp(c) for c in pool]
+        for _ in range(6):
+            light, _ = compose.field(stamps, rng.integers(0, 7, 60).tolist(), TILE, TILE, 1.0, rng)
+            found.append(np.asarray(light * 255, np.uint8))
+    return found
+
+
+def networks(data: Path, folder: Path = PACKAGE) -> None:
+    """Writes network.xml and crops.xml with their INT8 forms."""
+    export.ir(detector(), (TILE, TILE), ("centres", "sizes"), folder / "network.xml")
+    export.quantize(folder / "network.xml", observed(data), folder / "network-int8.xml")
+    export.ir(classifier(), (CROP, CROP), ("cell",), folder / "crops.xml")
+    looked_at = [crops.plain(c) for c in cells.training(cells.read(data)) + learn.made()[::3]]
+    export.quantize(folder / "crops.xml", looked_at, folder / "crops-int8.xml")
