@@ -96,7 +96,7 @@ def _leucocyte(field: Light, zoom: float, colour: npt.NDArray[np.float32], rng: 
 
 
 def _place(
-    boxes: list[list[float]], w: float, h: float, width: int, height: int, rng: np.random.Generator
+    boxes: list[list[float]], size: tuple[float, float], field: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int] | None:
     """A place for a cell of that size; overlaps stay below about a third of the smaller one, but for one in six."""
     for _ in range(12):

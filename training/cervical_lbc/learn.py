@@ -95,9 +95,7 @@ def train_classifier(
     torch.set_num_threads(1)
     source = crops.Crops(cells.training(cells.read(data), fold), made(), seed)
     network = Classifier().to(memory_format=torch.channels_last).train()
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=learn.average, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
     started, step, shown, mean = time.monotonic(), 0, 0.0, 2.0
     while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:

@@ -1,4 +1,4 @@
-"""A shipped detector asked directly: from pixels to objects, the way the node does it (letterbox, peaks, suppression per class)."""
+"""A shipped detector asked directly: from pixels to objects, the way the node does it (peaks, suppression per class)."""
 
 from pathlib import Path
 from typing import Any

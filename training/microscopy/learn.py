@@ -20,6 +20,16 @@ def rate(progress: float, top: float = 2e-3) -> float:
     return top * min(1.0, progress / 0.04 + 0.02) * (1 - 0.99 * min(1.0, progress)) ** 0.9
 
 
+def average(kept: list[Tensor], now: list[Tensor], seen: Tensor) -> None:
+    """Moving average of the weights with a decay that rises to 0.995, so that the first ones are soon forgotten."""
+    decay = min(0.995, (1 + float(seen)) / (10 + float(seen)))
+    for old, new in zip(kept, now, strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
 class Learner:
     """A detector, its optimiser and the moving average that is kept. Goes on from ``checkpoint`` when that exists."""
 
@@ -30,9 +40,7 @@ class Learner:
             detector.load_state_dict(held["network"])
             self.steps = int(held["steps"])
         self.network = detector.to(memory_format=torch.channels_last).train()
-        self._average = torch.optim.swa_utils.AveragedModel(
-            self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-        )
+        self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=1e-2)
         self._checkpoint = checkpoint
 

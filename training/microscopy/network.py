@@ -1,5 +1,7 @@
 """A centre-heat detector for light microscopy that is quick on CPUs: stained field in, peaks of heat per class and sizes out."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,6 +37,7 @@ class Residual(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As many channels as came in."""
         return functional.relu(x + self.norm(self.second(self.first(x))))
 
 
@@ -46,8 +49,8 @@ class Detector(nn.Module):
         self.classes = classes
         c = channels
         self.stem = conv(3, c[0], 3, 2)
-        self.down = nn.ModuleList(nn.Sequential(conv(a, b, 3, 2), Residual(b)) for a, b in zip(c, c[1:], strict=False))
-        self.side = nn.ModuleList(conv(b, a, 1) for a, b in zip(c[1:], c[2:], strict=False))
+        self.down = nn.ModuleList(nn.Sequential(conv(a, b, 3, 2), Residual(b)) for a, b in pairwise(c))
+        self.side = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(c[1:]))
         self.up = nn.ModuleList(conv(a, a) for a in c[1:-1])
         self.head = conv(c[1], 32)
         self.heat, self.size = nn.Conv2d(32, classes, 1), nn.Conv2d(32, 2, 1)

@@ -40,7 +40,7 @@ def centred(found: Floats, truth: Floats, slack: float) -> Floats:
 
 
 def match(agreement: Floats, scores: Floats, least: float) -> tuple[npt.NDArray[np.bool_], int]:
-    """Best scores first, each takes the free truth it agrees with most: which found ones are hits, and how many truths were met."""
+    """Best scores first, each takes the free truth it agrees with most: which ones are hits, and how many truths were met."""
     free = np.ones(agreement.shape[1], bool)
     hit = np.zeros(len(scores), bool)
     for i in np.argsort(-scores, kind="stable"):

@@ -1,4 +1,4 @@
-"""Ziehl-Neelsen fields of nobody, painted in optical density: glass, mucus, cells, debris, red rods, and what only looks like them."""
+"""Ziehl-Neelsen fields of nobody, painted in density: glass, mucus, cells, debris, red rods, and what only looks like them."""
 
 from dataclasses import dataclass
 
@@ -77,13 +77,10 @@ def _ground(c: _Canvas) -> None:
     """Mucus and a washed-out stain; sometimes grain or bubbles all over."""
     rng, shape = c.rng, c.density.shape[:2]
     tint = c.blue * rng.uniform(0, 1) + c.fuchsin * rng.uniform(0, 0.6)
-    mucus = np.clip(
-        smooth(shape, rng.uniform(60, 300), rng) * 0.6 + 0.6 * smooth(shape, rng.uniform(15, 60), rng) - rng.uniform(0, 1.5), 0, 3
-    )
-    c.density += (mucus * rng.uniform(0.0, 0.12))[..., None] * tint
-    c.density += (smooth(shape, rng.uniform(3, 9), rng) * rng.uniform(0, 0.025))[..., None] * rng.uniform(0.4, 1.0, 3).astype(
-        np.float32
-    )
+    waves = 0.6 * smooth(shape, rng.uniform(60, 300), rng) + 0.6 * smooth(shape, rng.uniform(15, 60), rng)
+    mucus = np.clip(waves - rng.uniform(0, 1.5), 0, 3) * rng.uniform(0.0, 0.12)
+    grain = smooth(shape, rng.uniform(3, 9), rng) * rng.uniform(0, 0.025)
+    c.density += mucus[..., None] * tint + grain[..., None] * rng.uniform(0.4, 1.0, 3).astype(np.float32)
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(50, 400))):
             ring = blob(rng, rng.uniform(4, 18), 0.1)

@@ -80,10 +80,7 @@ class Tiles:
         x, y = self._middle(field)
         reach = int(SIDE / zoom * 0.75) + 2
         h, w = field.pixels.shape[:2]
-        x, y = (
-            float(np.clip(x, min(reach, w / 2) * 0.6, w - min(reach, w / 2) * 0.6)),
-            float(np.clip(y, min(reach, h / 2) * 0.6, h - min(reach, h / 2) * 0.6)),
-        )
+        x, y = (float(np.clip(v, min(reach, n / 2) * 0.6, n - min(reach, n / 2) * 0.6)) for v, n in ((x, w), (y, h)))
         c0, c1, r0, r1 = max(0, int(x) - reach), min(w, int(x) + reach), max(0, int(y) - reach), min(h, int(y) + reach)
         part = torch.from_numpy(np.ascontiguousarray(field.pixels[r0:r1, c0:c1])).permute(2, 0, 1)[None].float() / 255
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
@@ -92,9 +89,8 @@ class Tiles:
         v, u = torch.meshgrid(line, line, indexing="ij")
         gx = (x - c0 + mirror * (cos * u - sin * v)) / (c1 - c0) * 2 - 1
         gy = (y - r0 + sin * u + cos * v) / (r1 - r0) * 2 - 1
-        tile = functional.grid_sample(
-            part, torch.stack([gx, gy], -1)[None], mode="bilinear", padding_mode="reflection", align_corners=False
-        )
+        grid = torch.stack([gx, gy], -1)[None]
+        tile = functional.grid_sample(part, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         return tile, self._moved(field.boxes, (x, y), angle, zoom, mirror)
 
     def _moved(self, boxes: Boxes, middle: tuple[float, float], angle: float, zoom: float, mirror: float) -> Boxes:
