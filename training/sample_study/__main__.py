@@ -1,14 +1,20 @@
-"""Makes the study that `ancilla demo` sends: ``python -m training.sample_study [FILE]``."""
+"""Makes the studies that `ancilla demo` sends: ``python -m training.sample_study [MODEL ...]``."""
 
 import sys
 from pathlib import Path
 
-from training.sample_study import make
+from training.sample_study import make, microscopy
 
-TARGET = Path(__file__).resolve().parents[2] / "node" / "sample" / "chest-ct-opacity.zip"
+FOLDER = Path(__file__).resolve().parents[2] / "node" / "sample"
+MAKERS = {
+    "chest-ct-opacity": lambda target: make.write(make.study(), target),
+    "tb-smear-afb": lambda target: microscopy.write(microscopy.smear(), target),
+    "cervical-lbc": lambda target: microscopy.write(microscopy.cytology(), target),
+}
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
-    target.parent.mkdir(parents=True, exist_ok=True)
-    make.write(make.study(), target)
-    print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB")
+    for model in sys.argv[1:] or MAKERS:
+        file = FOLDER / f"{model}.zip"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        MAKERS[model](file)
+        print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
