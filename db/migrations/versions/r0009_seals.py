@@ -1,7 +1,7 @@
 """Records in packs carry a seal instead of a digest: versions before this one would take them for torn."""
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
