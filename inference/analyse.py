@@ -22,8 +22,17 @@ from inference.series import Stack, stack
 from inference.source import Source, text
 from inference.steps.grid import Grid
 from inference.steps.resize import nearest
-from inference.volume import Volume, read_volume
+from inference.volume import Ready, Volume, reading
 from inference.windows.engine import WindowEngine
+
+
+def _there(_index: int) -> None:
+    """For volumes that are complete."""
+
+
+def _all(volume: Volume, ready: Ready) -> None:
+    for index in range(len(volume.hu)):
+        ready(index)
 
 
 class Analyser:
@@ -63,8 +72,9 @@ class Analyser:
         if isinstance(chosen, UnsuitableError):
             return _not_analysed(series_uid, chosen)
         try:
-            volume = read_volume(chosen, kept)
-            return report.analysis(self.package, self.read(volume, kept), volume, series_uid, chosen.notes)
+            with reading(chosen, kept) as (volume, ready):
+                found = self.read(volume, kept, ready)
+            return report.analysis(self.package, found, volume, series_uid, chosen.notes)
         except UnsuitableError as error:
             return _not_analysed(series_uid, error)
 
@@ -74,9 +84,17 @@ class Analyser:
             return EarlyAnswer(0, complete=True)  # windows reach over many slices
         return begin(self._engine, self.package, sources, kept, go)
 
-    def read(self, volume: Volume, kept: Kept | None = None) -> report.Reading:
-        """Labels and measurements of one volume; raises UnsuitableError when the package's requirements do not hold."""
-        grid = self._engine.segment(volume, kept)
+    def read(self, volume: Volume, kept: Kept | None = None, ready: Ready = _there) -> report.Reading:
+        """Labels and measurements of one volume; raises UnsuitableError when the package's requirements do not hold.
+
+        ``ready`` waits for a slice that may still be decoded.
+        """
+        if isinstance(self._engine, Engine):
+            grid = self._engine.segment(volume, kept, ready)
+            _all(volume, ready)
+        else:
+            _all(volume, ready)  # windows reach over many slices
+            grid = self._engine.segment(volume, kept)
         for step in self.package.postprocessing:
             step(grid)
         return report.read(self.package, to_source(grid, volume), volume)

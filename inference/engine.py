@@ -18,7 +18,7 @@ from inference.package import Package
 from inference.running import Compiled, Outputs, Way, ahead
 from inference.steps.grid import Grid
 from inference.steps.resize import Image
-from inference.volume import Volume
+from inference.volume import Ready, Volume
 
 PREPARING = 2  # threads that decode and resize while the network runs
 _FORM = "1"  # raised when this folder computes something else from the same images
@@ -45,12 +45,21 @@ class Engine:
         self.grid_size: tuple[int, int] = (rows, columns)
         self._tables = [_values(output.labels) for output in package.network.outputs]
 
-    def segment(self, volume: Volume, kept: Kept | None = None) -> Grid:
-        """Label layers on the network's output grid, in the orientation the network sees, before postprocessing."""
+    def segment(self, volume: Volume, kept: Kept | None = None, ready: Ready | None = None) -> Grid:
+        """Label layers on the network's output grid, in the orientation the network sees, before postprocessing.
+
+        ``ready`` waits for a slice that may still be decoded.
+        """
+
+        def seen(index: int) -> npt.NDArray[np.generic]:
+            if ready is not None:
+                ready(index)
+            return volume.seen(volume.hu[index])
+
         layers = np.zeros((self._package.layers, volume.hu.shape[0], *self.grid_size), np.uint8)
         chosen = channel_slices(self._package.network, volume.positions)
         missing = range(len(chosen)) if kept is None else self._recall(volume, chosen, kept, layers)
-        for index, planes in self.run(chosen, missing, lambda s: volume.seen(volume.hu[s])):
+        for index, planes in self.run(chosen, missing, seen):
             layers[:, index] = planes
         rows, columns = volume.seen_shape()
         across = volume.spacing[1:][::-1] if volume.transposed else volume.spacing[1:]

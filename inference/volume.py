@@ -1,7 +1,9 @@
 """The voxels of one series, one array in the units of its contract, decoded by two threads, in the source's own orientation."""
 
 import hashlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from inference.series import Stack
 from inference.source import Source
 
 DECODERS = 2
+Ready = Callable[[int], None]  # waits until a slice is there
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 
@@ -75,19 +78,31 @@ def seen(plane: npt.NDArray[np.generic], transposed: bool, flips: tuple[bool, bo
 
 def read_volume(stack: Stack, kept: Kept | None = None) -> Volume:
     """Decodes a stack (its size was checked before); raises UnsuitableError."""
+    with reading(stack, kept) as (volume, ready):
+        for index in range(len(volume.hu)):
+            ready(index)
+    return volume
+
+
+@contextmanager
+def reading(stack: Stack, kept: Kept | None = None) -> Iterator[tuple[Volume, Ready]]:
+    """A volume whose slices are decoded, in order, while others already work on the first ones.
+
+    The second value waits for one slice (its index); it raises UnsuitableError when that cannot be decoded. Slices that nobody
+    waited for must not be looked at. At the end of the block nothing is decoded any more.
+    """
     shape = (len(stack.sources), stack.rows, stack.columns)
     hu = np.empty(shape, np.int16) if stack.units == "HU" else np.empty(shape, np.float32)
-    with ThreadPoolExecutor(DECODERS) as pool:
-        work = [pool.submit(decode, source, hu[i], kept, stack.units) for i, source in enumerate(stack.sources)]
-        try:
-            for done in work:
-                done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
     uids = tuple(source.uid for source in stack.sources)
     names = tuple(identity(source) for source in stack.sources)
     frames = tuple(source.frame for source in stack.sources) if any(source.frame for source in stack.sources) else ()
-    return Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names, frames, stack.steps)
+    volume = Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names, frames, stack.steps)
+    pool = ThreadPoolExecutor(DECODERS, "decoding")
+    try:
+        work = [pool.submit(decode, source, hu[i], kept, stack.units) for i, source in enumerate(stack.sources)]
+        yield volume, lambda index: work[index].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def identity(source: Source) -> str:
