@@ -29,7 +29,9 @@ _MOST_BYTES: Final = 100_000
 def accept(package: AnyPackage, precision: str = "auto", threads: int = 0, cache_dir: Path | None = None) -> Acceptance:
     """Tries FP32 and what ``precision`` may come to; raises PackageError when the package cannot be tried at all."""
     settled = Way(threads=threads).settled()
-    trials = [_trial(package, one, settled.threads, cache_dir) for one in _wanted(precision)]
+    tried = [_trial(package, one, settled.threads, cache_dir) for one in _wanted(precision)]
+    paces = tuning.race({trial.precision: network for trial, network in tried if network is not None and trial.agrees})
+    trials = [replace(trial, per_second=round(paces.get(trial.precision, 0.0), 2)) for trial, _ in tried]
     good = [trial for trial in trials if trial.agrees]
     if not any(trial.precision == "fp32" for trial in good):
         return Acceptance(package.id, package.digest, machine(), settled.threads, "", tuple(trials))
@@ -89,17 +91,16 @@ def _wanted(precision: str) -> Sequence[str]:
     return native_precisions()
 
 
-def _trial(package: AnyPackage, precision: str, threads: int, cache_dir: Path | None) -> Trial:
+def _trial(package: AnyPackage, precision: str, threads: int, cache_dir: Path | None) -> tuple[Trial, Compiled | None]:
     if precision not in native_precisions():
-        return Trial(precision, False, f"this CPU has no instructions for {precision}", 0.0)
+        return Trial(precision, False, f"this CPU has no instructions for {precision}", 0.0), None
     try:
         analyser = analyser_of(package, precision, threads, cache_dir)
         wrong = [f"{case.case}: {case.words}" for case in golden.run(analyser) if not case.agrees]
     except AncillaError as error:
-        return Trial(precision, False, str(error), 0.0)
-    network = analyser.network
-    pace = round(tuning.speed(network), 2)
-    return Trial(precision, not wrong, "; ".join(wrong), pace, network.way.streams, network.way.batch)
+        return Trial(precision, False, str(error), 0.0), None
+    way = analyser.network.way
+    return Trial(precision, not wrong, "; ".join(wrong), 0.0, way.streams, way.batch), analyser.network
 
 
 def _tuned(package: AnyPackage, trial: Trial, threads: int, cache_dir: Path | None) -> Trial:

@@ -106,7 +106,7 @@ class Engine:
     def _planes(self, outputs: Outputs) -> Planes:
         planes = np.zeros(self.plane_shape, np.uint8)
         for output, table, found in zip(self._package.network.outputs, self._tables, outputs, strict=True):
-            planes[output.layer] = table[_bounded(found, len(table) - 1)]
+            planes[output.layer] = _numbered(found, table)
         return planes
 
     def _prepare(self, image: Any) -> Image:
@@ -174,13 +174,12 @@ def _check_ports(model: Any, network: Network, batch: int) -> None:
         raise PackageError(f"the outputs of {network.file} must all be [N, h, w] of the same size")
 
 
-def _values(labels: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Value of the tensor to segment number; the last entry takes every value that means nothing."""
-    return np.array([0, *labels, 0], np.uint8)
+def _values(labels: tuple[int, ...]) -> bytes:
+    """Value of the tensor to segment number, for bytes.translate; a value that means nothing is nothing."""
+    return bytes((0, *labels)).ljust(256, b"\0")
 
 
-def _bounded(found: npt.NDArray[np.integer], last: int) -> npt.NDArray[np.integer]:
-    """Values outside 0..last become ``last``."""
-    if found.dtype.kind == "u":
-        return np.asarray(np.minimum(found, last))
-    return np.asarray(np.where((found < 0) | (found > last), last, found))
+def _numbered(found: npt.NDArray[np.integer], table: bytes) -> Planes:
+    """Segment numbers of values; those outside 0..255 mean nothing."""
+    small = found if found.dtype == np.uint8 else np.where((found < 0) | (found > 255), 0, found).astype(np.uint8)
+    return np.frombuffer(small.tobytes().translate(table), np.uint8).reshape(found.shape)

@@ -78,6 +78,14 @@ def quantize(folder: Path, out: Path | None = None, studies: Iterable[Sequence[S
     return Quantized(_written(files, out or folder), len(inputs), agreed, tuple(cases))
 
 
+def strip(folder: Path) -> None:
+    """Takes the INT8 networks out of a package folder, which must be sealed again: the network is about to change."""
+    for file in folder.glob("*-int8.*"):
+        file.unlink()
+    toml = folder / "package.toml"
+    toml.write_text(re.sub(r"(?m)^int8 = true\n", "", toml.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def agreement(reference: Sequence[Sequence[Array]], found: Sequence[Sequence[Array]]) -> float:
     """The mean over outputs: for labels the mean Dice of all values but 0, for numbers 1 - mean difference / mean size."""
     scores = []

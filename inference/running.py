@@ -27,6 +27,7 @@ Outputs = tuple[Array, ...]
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # the rest of an INT8 network runs in FP32
+SPARE = 2  # requests beyond those that run: filled while the others run, so that no stream waits for Python
 _BACKGROUND = 2  # threads that prepare, if nothing else is said
 
 
@@ -90,7 +91,7 @@ class Compiled:
         """
         # A ring of requests, each collected before it is used again. AsyncInferQueue would call Python from its own threads,
         # which now and then aborts the process at exit; items take equal time, so a ring is as fast.
-        ring = [self._compiled.create_infer_request() for _ in range(self.way.streams + 1)]
+        ring = [self._compiled.create_infer_request() for _ in range(self.way.streams + SPARE)]
         running: deque[tuple[Any, list[K]]] = deque()
         try:
             for number, batch in enumerate(_batches(inputs, self.way.batch)):

@@ -29,15 +29,21 @@ def resize(image: npt.NDArray[np.number], size: tuple[int, int], mode: str) -> I
 
 def _blocks(image: npt.NDArray[np.number], factors: tuple[int, int]) -> Image:
     """Mean of whole blocks: sums in int32 for integers, so exact."""
-    kind: type[np.number] = np.int32 if np.issubdtype(image.dtype, np.integer) else np.float32
-    rows: npt.NDArray[Any] = image[:: factors[0]].astype(kind)
-    for i in range(1, factors[0]):
-        rows += image[i :: factors[0]]
-    total = rows[:, :: factors[1]].copy()
-    for i in range(1, factors[1]):
-        total += rows[:, i :: factors[1]]
-    result: Image = total.astype(np.float32) * np.float32(1 / (factors[0] * factors[1]))
+    kind: Any = np.int32 if np.issubdtype(image.dtype, np.integer) else np.float32
+    rows = _summed([image[i :: factors[0]] for i in range(factors[0])], kind)
+    total = _summed([rows[:, i :: factors[1]] for i in range(factors[1])], kind)
+    result: Image = np.multiply(total, np.float32(1 / (factors[0] * factors[1])), dtype=np.float32, casting="unsafe")
     return result
+
+
+def _summed(parts: list[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
+    """In as few passes over memory as possible: other work on the machine makes each of them dear."""
+    if len(parts) == 1:
+        return parts[0].astype(kind)
+    total: npt.NDArray[Any] = np.add(parts[0], parts[1], dtype=kind)
+    for part in parts[2:]:
+        np.add(total, part, out=total, casting="unsafe")
+    return total
 
 
 @lru_cache(maxsize=8)

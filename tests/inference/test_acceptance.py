@@ -20,8 +20,8 @@ DIGEST = "0" * 64
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """How fast does not matter here."""
-    monkeypatch.setattr(acceptance.tuning, "speed", lambda *_: 10.0)
-    monkeypatch.setattr(acceptance.tuning, "fastest", lambda make, way: (way.settled(), 10.0))
+    monkeypatch.setattr(tuning, "speed", lambda *_: 10.0)
+    monkeypatch.setattr(tuning, "fastest", lambda make, way: (way.settled(), 10.0))
 
 
 def trials(*about: tuple[str, bool, float]) -> tuple[Trial, ...]:
@@ -44,8 +44,8 @@ def test_the_fastest_precision_that_agrees_is_chosen(tmp_path: Path) -> None:
 
 def test_speed_decides_among_precisions_that_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paces = {"fp32": 10.0, "bf16": 20.0, "int8": 30.0}
-    monkeypatch.setattr(acceptance.tuning, "speed", lambda network, *_: paces[network.way.precision])
-    monkeypatch.setattr(acceptance.tuning, "fastest", lambda make, way: (replace(way, streams=3, batch=2), 33.3))
+    monkeypatch.setattr(tuning, "speed", lambda network, *_: paces[network.way.precision])
+    monkeypatch.setattr(tuning, "fastest", lambda make, way: (replace(way, streams=3, batch=2), 33.3))
     found = accept(load(int8_package.with_int8(tmp_path / "package")), threads=2)
     assert found.chosen() == Trial("int8", True, "", 33.3, 3, 2)
     assert found.chosen("fp32").per_second == 10.0
@@ -119,9 +119,9 @@ def test_more_streams_are_taken_only_for_a_gain(package: Package, monkeypatch: p
     monkeypatch.setattr(tuning, "speed", lambda network, *_: paces[network.way.streams])
     monkeypatch.setattr(tuning, "_streams", lambda _: [1, 2])
     monkeypatch.setattr(tuning, "MOST_BATCH_BYTES", 0)
-    assert tuning.fastest(make, Way(threads=1))[0].streams == 1  # type: ignore[arg-type]
+    assert tuning.fastest(make, Way(threads=1, streams=1))[0].streams == 1  # type: ignore[arg-type]
     monkeypatch.setattr(tuning, "_streams", lambda _: [1, 2, 4])
-    assert tuning.fastest(make, Way(threads=1))[0].streams == 4  # type: ignore[arg-type]
+    assert tuning.fastest(make, Way(threads=1, streams=1))[0].streams == 4  # type: ignore[arg-type]
 
 
 def test_labels_are_the_same_however_many_go_through_at_once(package: Package) -> None:

@@ -31,6 +31,12 @@ def test_the_package_has_an_int8_network_that_computes_with_eight_bits(folder: P
     assert [case.agrees for case in golden.check(package, "int8")] == [True]
 
 
+def test_a_stripped_package_is_as_before(tmp_path: Path) -> None:
+    folder = int8_package.with_int8(tmp_path / "package")
+    quantizing.strip(folder)
+    assert quantizing.seal(folder) and load(folder).precisions == ("fp32", "bf16")
+
+
 def test_it_is_not_quantised_twice(folder: Path) -> None:
     with pytest.raises(PackageError, match="has an INT8 network already"):
         quantizing.quantize(folder)

@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import torch
 
-from inference import golden, package
+from inference import golden, package, quantizing
 from training.chest_ct_opacity import scan
 from training.chest_ct_opacity.network import Labeller, Network
 from training.chest_ct_opacity.real import SIZE
@@ -42,9 +42,11 @@ def _golden_input(folder: Path, name: str, seed: int, count: int) -> None:
 
 
 def assemble(checkpoint: Path, folder: Path = PACKAGE) -> None:
-    """Network, golden cases and checksums; the texts of the package are written by hand and lie in ``folder`` already."""
+    """Network, golden cases, INT8 network and checksums; the texts of the package are written by hand and lie in ``folder``."""
+    quantizing.strip(folder)
     for name, (seed, count) in GOLDEN.items():
         _golden_input(folder / "golden", name, seed, count)
     ir(checkpoint, folder / "network.xml")
     golden.record(folder)
     package.seal(folder)
+    quantizing.quantize(folder)

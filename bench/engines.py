@@ -1,0 +1,101 @@
+"""Other ways to run the same network on the same cores: OpenVINO's benchmark_app, PyTorch eager, ONNX Runtime."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.rows import UnmeasurableError
+from inference.package import Package
+
+SECONDS: Final = 4.0  # of one measurement
+HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+Inputs = Sequence[npt.NDArray[np.float32]]
+
+
+def cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def benchmark_app(package: Package, precision: str, streams: int, folder: Path, seconds: float = SECONDS) -> float:
+    """Items per second that OpenVINO's own program reports."""
+    network = package.network
+    xml, data = package.weights(precision)
+    (folder / "network.xml").write_bytes(xml)
+    (folder / "network.bin").write_bytes(data)
+    shape = f"{network.input}[1,{network.channels},{network.size[0]},{network.size[1]}]"
+    program = Path(sys.executable).with_name("benchmark_app")
+    ways = ["-hint", "none", "-nstreams", str(streams), "-nthreads", str(cores()), "-nireq", str(streams + 1)]
+    command = [str(program), "-m", str(folder / "network.xml"), "-d", "CPU", "-shape", shape, *ways]
+    command += ["-infer_precision", HINTS[precision], "-t", str(int(seconds)), "-api", "async"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"Throughput:\s*([\d.]+)\s*FPS", done.stdout)
+    if found is None:
+        raise UnmeasurableError(f"benchmark_app said: {(done.stdout + done.stderr)[-500:]}")
+    return float(found[1])
+
+
+def eager() -> tuple[str, Callable[[Inputs], float]]:
+    """PyTorch, FP32, one after the other, all cores: version and what measures items per second. Random weights: speed only."""
+    try:
+        import torch
+
+        from training.chest_ct_opacity.network import Labeller, Network
+    except ImportError as error:
+        raise UnmeasurableError("PyTorch is not here: pip install '.[train]'") from error
+    torch.set_num_threads(cores())
+    model = Labeller(Network()).eval()
+
+    def measure(inputs: Inputs) -> float:
+        with torch.inference_mode():
+            return _pace(lambda value: model(torch.from_numpy(value)), inputs)
+
+    return torch.__version__, measure
+
+
+def onnxruntime(inputs: Inputs, folder: Path) -> tuple[str, Callable[[Inputs], float]]:
+    """ONNX Runtime at its best for this network: static INT8 (QDQ, per channel), all cores."""
+    try:
+        import onnxruntime as ort
+        import torch
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        from training.chest_ct_opacity.network import Labeller, Network
+    except ImportError as error:
+        raise UnmeasurableError(f"{error.name} is not here: pip install '.[train]' onnx onnxruntime") from error
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = list(inputs[:16])
+
+        def get_next(self) -> dict[str, Any] | None:
+            return {"hu": self._left.pop()} if self._left else None
+
+    plain, ready, small = (folder / name for name in ("plain.onnx", "ready.onnx", "int8.onnx"))
+    torch.onnx.export(Labeller(Network()).eval(), (torch.from_numpy(inputs[0]),), plain, input_names=["hu"], dynamo=False)
+    quant_pre_process(str(plain), str(ready))
+    kinds = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QUInt8, "per_channel": True}
+    quantize_static(str(ready), str(small), Reader(), quant_format=QuantFormat.QDQ, **kinds)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = ort.InferenceSession(str(small), options, providers=["CPUExecutionProvider"])
+    return ort.__version__, lambda values: _pace(lambda value: session.run(None, {"hu": value}), values)
+
+
+def _pace(run: Callable[[Any], object], inputs: Inputs, seconds: float = SECONDS) -> float:
+    run(inputs[0])
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        run(inputs[done % len(inputs)])
+        done += 1
+    return done / (time.perf_counter() - started)

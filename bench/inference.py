@@ -1,0 +1,148 @@
+"""How fast models run: the pipeline beside OpenVINO's benchmark_app, PyTorch and ONNX Runtime; whole studies; many tiles."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+
+from bench import engines, phantoms
+from bench.rows import Row, UnmeasurableError, alone, compare
+from inference.acceptance import accept
+from inference.analyse import Analyser, choose
+from inference.engine import Engine, channel_slices
+from inference.package import Package, load
+from inference.running import Way
+from inference.volume import Volume, read_volume
+
+SLICES: Final = 300
+COMPRESSED: Final = 600
+CALIBRATION: Final = 48
+TILES: Final = (1_000, 10_000, 50_000)
+
+
+def measure(rounds: int, package: str, folder: Path, most_tiles: int = TILES[-1]) -> Iterator[Row]:
+    """Every row; the shipped CT model where no other is named."""
+    path = Path(package) if Path(package).exists() else Path(__file__).resolve().parents[1] / "models" / package
+    model = load(path)
+    if not isinstance(model, Package):
+        raise UnmeasurableError(f"{path} is no package for volumes")
+    chosen = accept(model, threads=engines.cores())
+    good = [trial.precision for trial in chosen.trials if trial.agrees]
+    for precision in good:
+        yield from _pipeline(model, precision, rounds, folder)
+    yield from _peers(model, chosen.precision, chosen.chosen().streams, rounds, folder)
+    yield from _study(path, chosen.precision, rounds)
+    yield from _reading(model, chosen.precision, rounds, folder)
+    yield from _streaming(path, chosen.precision, rounds, folder)
+    yield from _tiles(most_tiles)
+
+
+def _pipeline(model: Package, precision: str, rounds: int, folder: Path) -> Iterator[Row]:
+    """Hounsfield units of 512 x 512 to labels, everything in memory."""
+    engine = Engine(model, Way(precision))
+    voxels = phantoms.volume(model, 120)
+    ours, app = [], []
+    for _ in range(rounds):
+        ours.append(_pace(engine, voxels))
+        app.append(engines.benchmark_app(model, precision, engine.network.way.streams, folder))
+    name = f"HU in memory to labels, {precision}"
+    yield compare(name, "1/s", ours, app, "OpenVINO benchmark_app", version("openvino"), 0.97)
+
+
+def _pace(engine: Engine, voxels: Volume) -> float:
+    started = time.perf_counter()
+    engine.segment(voxels)
+    return len(voxels.hu) / (time.perf_counter() - started)
+
+
+def _peers(model: Package, precision: str, streams: int, rounds: int, folder: Path) -> Iterator[Row]:
+    """The accepted precision, asynchronous, beside PyTorch eager and ONNX Runtime INT8."""
+    voxels = phantoms.volume(model, CALIBRATION, model.network.size[0])
+    chosen = channel_slices(model.network, voxels.positions)
+    inputs = [voxels.hu[row].astype(np.float32)[None] for row in chosen]
+    engine = Engine(model, Way(precision, streams=streams))
+    torch_version, torch_pace = engines.eager()
+    ort_version, ort_pace = engines.onnxruntime(inputs, folder)
+    many = phantoms.volume(model, 240, model.network.size[0])
+    ours, eager, ort = [], [], []
+    for _ in range(rounds):
+        ours.append(_pace(engine, many))
+        eager.append(torch_pace(inputs))
+        ort.append(ort_pace(inputs))
+    name = f"network at {model.network.size[0]} x {model.network.size[1]}, {precision} with {streams} streams"
+    yield compare(name, "1/s", ours, eager, "PyTorch eager FP32", torch_version, 7.0)
+    yield compare(name, "1/s", ours, ort, "ONNX Runtime INT8", ort_version, 1.25)
+
+
+def _study(path: Path, precision: str, rounds: int) -> Iterator[Row]:
+    samples = [_child("study", str(path), precision) for _ in range(rounds)]
+    name = f"{SLICES} slices of 512 x 512 in memory, {precision}: network and postprocessing"
+    yield alone(name, "s", [sample["seconds"] for sample in samples], 8.0)
+    yield alone("- processor time of that over cores: what an idle machine needs", "s", [s["idle_seconds"] for s in samples], 8.0)
+    yield alone("- peak resident memory of the process", "MB", [sample["peak_mb"] for sample in samples], 1500.0)
+
+
+def _reading(model: Package, precision: str, rounds: int, folder: Path) -> Iterator[Row]:
+    """Compressed slices: decoding alone, and decoding while the network runs."""
+    files = phantoms.compressed(phantoms.volume(model, COMPRESSED))
+    analyser = Analyser(model, precision)
+    _, stack = choose(phantoms.sources(files), model.contract)
+    if isinstance(stack, Exception):
+        raise UnmeasurableError(str(stack))
+    ours, theirs, whole, app = [], [], [], []
+    for _ in range(rounds):
+        ours.append(_seconds(lambda: read_volume(stack)))
+        theirs.append(_seconds(lambda: _loop(files)))
+        whole.append(COMPRESSED / _seconds(lambda: analyser.analyse(phantoms.sources(files))))
+        app.append(engines.benchmark_app(model, precision, analyser.network.way.streams, folder))
+    name = f"{COMPRESSED} slices of 512 x 512 in JPEG Lossless"
+    yield compare(f"{name} to Hounsfield units", "s", ours, theirs, "pydicom in a loop", version("pydicom"), 1.5, False)
+    rival = ("OpenVINO benchmark_app", version("openvino"))
+    yield compare(f"{name} to findings, {precision}", "1/s", whole, app, *rival, 0.9)
+
+
+def _loop(files: Sequence[bytes]) -> None:
+    for content in files:
+        ds = pydicom.dcmread(pydicom.filebase.DicomBytesIO(content))
+        pydicom.pixels.apply_rescale(ds.pixel_array, ds).astype(np.int16)
+
+
+def _streaming(path: Path, precision: str, rounds: int, folder: Path) -> Iterator[Row]:
+    samples = [_child("stream", str(path), precision, str(folder / f"early-{n}")) for n in range(rounds)]
+    name = f"{SLICES} images at 20/s, last image to masks and measurements, {precision}"
+    yield alone(name, "s", [sample["seconds"] for sample in samples], 3.0)
+    yield alone("- processor time of that over cores: what an idle machine needs", "s", [s["idle_seconds"] for s in samples], 3.0)
+    yield alone("- slices computed before the last image", "slices", [sample["kept"] for sample in samples])
+
+
+def _tiles(most: int) -> Iterator[Row]:
+    """Synthetic tiles through the runner: the same pace and memory however many there are."""
+    counts = [count for count in TILES if count <= most] or [most]
+    sample = _child("tiles", *map(str, counts))
+    paces, memory = sample["per_core_second"], sample["resident_mb"]
+    for count, pace in zip(counts, paces, strict=True):
+        yield alone(f"{count} tiles of 256 x 256 through the runner, per core", "1/s", [pace])
+    yield alone("- slowest of these over fastest: 1 is flat", "", [min(paces) / max(paces)])
+    yield alone("- resident memory grows from first to last by", "MB", [memory[-1] - memory[0]], 20.0)
+
+
+def _seconds(work: Any) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _child(*arguments: str) -> dict[str, Any]:
+    """In a process of its own: memory is that of nothing else."""
+    done = subprocess.run([sys.executable, "-m", "bench.alone", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnmeasurableError(f"{arguments[0]}: {done.stderr[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
