@@ -22,6 +22,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real images")
     parser.add_argument("--minutes", type=float, default=600.0, help="longest training time")
     parser.add_argument("--steps", type=int, default=3200, help="training batches")
+    parser.add_argument(
+        "--from-shipped", type=Path, metavar="XML", help="go on from this network.xml where there is no checkpoint"
+    )
     return parser.parse_args()
 
 
@@ -33,7 +36,7 @@ def _prepare(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from training.chest_ct_opacity import learn
 
-    learn.train(pool.OUT / "pool", CHECKPOINT, options.steps, options.minutes)
+    learn.train(pool.OUT / "pool", CHECKPOINT, options.steps, options.minutes, shipped=options.from_shipped)
 
 
 def _export(_: argparse.Namespace) -> None:
@@ -62,7 +65,7 @@ def _facts(data: Path) -> dict[str, int]:
         "held_out": real.TEST_SLICES,
         "annotated_slices": len(real.trained_numbers(data)),
         "ct_slices": len(real.trained_ct(data)),
-        "phantoms": len(pool.PHANTOM_SEEDS),
+        "phantoms": len(pool.PHANTOM_SEEDS) + len(pool.SEVERE_SEEDS),
     }
 
 

@@ -45,6 +45,26 @@ def _blurred(x: Tensor) -> Tensor:
     return functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
+def window(hu: Tensor) -> Tensor:
+    """What a wrong guess of an 8-bit picture's window does: bent and clipped densities, fat and muscle moved against air."""
+    n = len(hu)
+    share = ((hu + 1000) / 1060).clamp(0, 1)
+    bent = share ** torch.exp(torch.empty(n).normal_(0, 0.12)).reshape(n, 1, 1, 1) * 1060 - 1000
+    hu = torch.where(_some(n, 0.35) & (hu > -1000) & (hu < 60), bent, hu)
+    hu = torch.where(_some(n, 0.2), hu.minimum(_between(n, 0, 300)), hu)
+    return torch.where(_some(n, 0.2), hu.maximum(_between(n, -1000, -860)), hu)
+
+
+def hide(hu: Tensor, labels: Tensor, ignore: int) -> None:
+    """Now and then a patch without an image, whose labels do not count (in place)."""
+    for k in range(len(hu)):
+        if torch.rand(()) < 0.12:
+            top, left = torch.randint(30, hu.shape[-1] - 70, (2,)).tolist()
+            high, wide = torch.randint(8, 36, (2,)).tolist()
+            hu[k, :, top : top + high, left : left + wide] = torch.empty(()).uniform_(-1000, 100)
+            labels[k, :, top : top + high, left : left + wide] = ignore
+
+
 def expose(hu: Tensor) -> Tensor:
     """Density shift and scale, blur or sharp kernel, blended neighbours, noise, 8-bit steps; padding clipped at -1024."""
     n = len(hu)
@@ -56,6 +76,7 @@ def expose(hu: Tensor) -> Tensor:
     noise = torch.randn_like(hu)
     noise = torch.where(_some(n, 0.6), _blurred(noise) * 2.4, noise)
     hu = hu + noise * torch.where(_some(n, 0.6), _between(n, 3, 45), _between(n, 0, 8))
+    hu = window(hu)
     step = _between(n, 3, 8)
     hu = torch.where(_some(n, 0.25), torch.round(hu.clamp(-1024, 300) / step) * step, hu)
     return hu.clamp(-1024, 3071)

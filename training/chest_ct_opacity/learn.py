@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.chest_ct_opacity import augment, pool
+from training.chest_ct_opacity import augment, pool, resume
 from training.chest_ct_opacity.network import LUNG_CLASSES, Network
 
 BATCH = 16
@@ -46,7 +46,9 @@ class Pool:
         pairs = [self._one() for _ in range(BATCH)]
         hu = torch.from_numpy(np.stack([p[0] for p in pairs]).astype(np.float32))
         hu, labels = augment.move(hu, torch.from_numpy(np.stack([p[1] for p in pairs])))
-        return augment.expose(hu), labels
+        hu = augment.expose(hu)
+        augment.hide(hu, labels, pool.IGNORE)
+        return hu, labels
 
 
 def _dice(logits: Tensor, target: Tensor) -> Tensor:
@@ -58,23 +60,32 @@ def _dice(logits: Tensor, target: Tensor) -> Tensor:
     return 1 - ((2 * both + 15) / (total + 15)).mean()
 
 
+def _each(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus the Dice of both opacities together, picture by picture: small opacities count as much as large ones."""
+    seen = target != pool.IGNORE
+    share = (1 - logits.softmax(1)[:, 0]) * seen
+    truth = (target.clamp(max=2) > 0) & seen
+    both, total = (share * truth).sum((1, 2)), (share + truth).sum((1, 2))
+    return (1 - (2 * both + 10) / (total + 10)).mean()
+
+
 def loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss of the lung head and of the opacity head."""
     lungs, opacity = logits[:, :LUNG_CLASSES], logits[:, LUNG_CLASSES:]
     first = functional.cross_entropy(lungs, labels[:, 0], ignore_index=pool.IGNORE) + _dice(lungs, labels[:, 0])
     second = functional.cross_entropy(opacity, labels[:, 1], WEIGHTS, ignore_index=pool.IGNORE) + _dice(opacity, labels[:, 1])
-    return first, second
+    return first, second + _each(opacity, labels[:, 1])
 
 
-def _rate(progress: float) -> float:
-    return 2e-3 * min(1.0, progress / 0.03) * (1 - 0.99 * min(1.0, progress)) ** 0.9
+def _rate(progress: float, peak: float) -> float:
+    return peak * min(1.0, progress / 0.03) * (1 - 0.99 * min(1.0, progress)) ** 0.9
 
 
 class _Learner:
     """Network, optimiser and moving average; one ``step`` per batch."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        network, self.steps = Network(), 0
+    def __init__(self, checkpoint: Path, network: Network) -> None:
+        self.steps = 0
         if checkpoint.exists():
             held = torch.load(checkpoint, weights_only=True)
             network.load_state_dict(held["network"])
@@ -103,15 +114,19 @@ class _Learner:
         torch.save({"network": self.average.module.state_dict(), "steps": self.steps, "seed": seed}, checkpoint)
 
 
-def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60.0, seed: int = 1) -> None:
+def train(
+    folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60.0, seed: int = 1, shipped: Path | None = None
+) -> None:
     """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first.
 
-    Goes on from ``checkpoint`` if it exists, and writes the averaged weights there.
+    Goes on from ``checkpoint`` if it exists, else from the network ``shipped`` if given, and writes the averaged weights.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the second core makes the batches
-    learner, source = _Learner(checkpoint), Pool(folder, seed)
+    source = Pool(folder, seed)
     stacks, step, shown, sums = source.look(), 0, 0.0, (1.0, 2.0)
+    peak = 1e-3 if shipped or checkpoint.exists() else 2e-3
+    learner = _Learner(checkpoint, resume.network(shipped, source.batch()[0]) if shipped else Network())
     started = time.monotonic()
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(source.batch)
@@ -119,7 +134,7 @@ def train(folder: Path, checkpoint: Path, steps: int = 4000, minutes: float = 60
             hu, labels = coming.result()
             stacks = source.look() if step % 100 == 99 else stacks
             coming = ahead.submit(source.batch)
-            losses = learner.step(hu, labels, _rate(progress))
+            losses = learner.step(hu, labels, _rate(progress, peak))
             step += 1
             sums = (0.97 * sums[0] + 0.03 * losses[0], 0.97 * sums[1] + 0.03 * losses[1])
             if progress - shown > 0.02:

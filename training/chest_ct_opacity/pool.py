@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.chest_ct_opacity import lesions, real, scan
 
 OUT = Path(__file__).resolve().parents[1] / "out" / "chest_ct_opacity"
-PHANTOM_SEEDS = range(1000, 1056)
+PHANTOM_SEEDS, SEVERE_SEEDS = range(1000, 1036), range(1100, 1112)
 IGNORE = 255
 
 
@@ -34,13 +34,14 @@ def load(path: Path) -> Stack:
         return Stack(held["hu"], held["lungs"], held["opacity"])
 
 
-def phantoms(folder: Path, seeds: range = PHANTOM_SEEDS) -> None:
-    """One file per phantom study; those that exist are kept."""
+def phantoms(folder: Path) -> None:
+    """One file per phantom study, the severe ones full of widespread opacities; those that exist are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
+    for seed in (*PHANTOM_SEEDS, *SEVERE_SEEDS):
         path = folder / f"phantom-{seed}.npz"
         if not path.exists():
-            hu, lungs, opacity, _ = scan.study(seed)
+            severe = seed in SEVERE_SEEDS
+            hu, lungs, opacity, _ = scan.study(seed, lesion_count=14, diffuse=0.4) if severe else scan.study(seed)
             Stack(hu, lungs, opacity).save(path)
 
 
@@ -50,22 +51,24 @@ def _neighbours(image: npt.NDArray[np.float32], rng: np.random.Generator) -> npt
     return np.stack(stack).astype(np.float32)
 
 
-def with_lesions(slice_: real.Slice, rng: np.random.Generator, count: int) -> Stack:
+def with_lesions(slice_: real.Slice, rng: np.random.Generator, count: int, diffuse: float = 0.25) -> Stack:
     """A real slice with ``count`` painted opacities added to the ones it has."""
     hu = _neighbours(slice_.hu, rng)
     lungs = np.repeat(slice_.lungs[None], 3, 0)
     healthy = np.where((slice_.opacity == 0) & (slice_.lungs < IGNORE), slice_.lungs, 0)
     spacing = (5.0, slice_.pixel_mm, slice_.pixel_mm)
-    painted = lesions.add(hu, np.repeat(healthy[None], 3, 0), spacing, rng, count, diffuse=0.25)
+    painted = lesions.add(hu, np.repeat(healthy[None], 3, 0), spacing, rng, count, diffuse=diffuse)
     opacity = np.where(painted > 0, painted, np.repeat(slice_.opacity[None], 3, 0)).astype(np.uint8)
     return Stack(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), lungs, opacity)
 
 
-def reals(folder: Path, data: Path, variants: int = 8) -> None:
-    """Stacks of three slices from the real training images, plain and with painted opacities."""
+def reals(folder: Path, data: Path, variants: int = 8, severe: int = 2) -> None:
+    """Stacks of three slices from the real training images: plain, with painted opacities, and with very many of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, slice_ in real.training(data):
         rng = np.random.default_rng(sum(name.encode()))
         for k in range(variants):
             count = 0 if k < variants // 2 else int(rng.integers(1, 6))
             with_lesions(slice_, rng, count).save(folder / f"{name}-{k}.npz")
+        for k in range(severe):
+            with_lesions(slice_, rng, int(rng.integers(6, 14)), 0.6).save(folder / f"{name}-severe{k}.npz")

@@ -10,6 +10,8 @@ from training.thyroid_us_nodule.network import LUMA, shown, twice
 CHANNELS = (16, 32, 64, 96, 128)
 SIDE, MARGIN = 128, 1.5  # pixels of the crop; its side, in long sides of the nodule's box
 HEADS = {"composition": 4, "echogenicity": 4, "margin": 4, "foci": 4, "halo": 1, "shape": 1}
+CHOICES = ("composition", "echogenicity", "margin")  # one of several; the other heads are yes or no
+OUTPUTS = (*CHOICES, "comet-tail", "macrocalcification", "rim-calcification", "punctate-foci", "halo", "risk")
 # Points of ACR TI-RADS (Tessler 2017, J Am Coll Radiol 14:587), in the order of nodule.COMPOSITION, ECHO, MARGIN, FOCI
 POINTS = {
     "composition": (0.0, 0.0, 1.0, 2.0),
@@ -77,10 +79,11 @@ class Describer(nn.Module):
     luma: Tensor
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Shares 0..1: composition 4, echogenicity 4, shape 2, margin 4, foci 4, halo 1, suspicion 1."""
+        """Shares 0..1 in the order of OUTPUTS; those with two columns are no and yes, the risk is benign and suspicious."""
         planes = image.permute(0, 3, 1, 2).float()
         logits = self.network((planes[:, :3] * self.luma).sum(1, keepdim=True), planes[:, 3:] / 255)
-        shares = {n: v.softmax(1) if n in ("composition", "echogenicity", "margin") else v.sigmoid() for n, v in logits.items()}
-        shape = torch.cat([1 - shares["shape"], shares["shape"]], 1)
-        names = ("composition", "echogenicity")
-        return (*(shares[n] for n in names), shape, shares["margin"], shares["foci"], shares["halo"], risk(points(shares)))
+        shares = {n: v.softmax(1) if n in CHOICES else v.sigmoid() for n, v in logits.items()}
+        foci = shares["foci"].split(1, 1)
+        chance = risk(points(shares))
+        flags = (*foci, shares["halo"], chance)
+        return (*(shares[n] for n in CHOICES), *(torch.cat([1 - flag, flag], 1) for flag in flags))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.thyroid_us_nodule import augment, crops, pool
-from training.thyroid_us_nodule.crop_network import HEADS, MARGIN, CropNetwork
+from training.thyroid_us_nodule.crop_network import CHOICES, HEADS, MARGIN, CropNetwork
 
 BATCH = 32
 
@@ -62,7 +62,7 @@ def loss(logits: dict[str, Tensor], features: Tensor) -> Tensor:
     truth = targets(features)
     total = torch.zeros(())
     for name in HEADS:
-        if name in ("composition", "echogenicity", "margin"):
+        if name in CHOICES:
             total = total + functional.cross_entropy(logits[name], truth[name], label_smoothing=0.05)
         else:
             total = total + 2 * functional.binary_cross_entropy_with_logits(logits[name], truth[name] * 0.96 + 0.02)
