@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.chest_ct_opacity import lesions, real, scan
 
 OUT = Path(__file__).resolve().parents[1] / "out" / "chest_ct_opacity"
-PHANTOM_SEEDS, SEVERE_SEEDS = range(1000, 1036), range(1100, 1112)
+PHANTOM_SEEDS, SEVERE_SEEDS = range(1000, 1036), range(1100, 1104)
 IGNORE = 255
 
 

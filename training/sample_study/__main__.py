@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 
-from training.sample_study import make, microscopy
+from training.sample_study import make, microscopy, thyroid
 
 FOLDER = Path(__file__).resolve().parents[2] / "node" / "sample"
 MAKERS = {
     "chest-ct-opacity": lambda target: make.write(make.study(), target),
+    "thyroid-us-nodule": thyroid.write,
     "tb-smear-afb": lambda target: microscopy.write(microscopy.smear(), target),
     "cervical-lbc": lambda target: microscopy.write(microscopy.cytology(), target),
 }

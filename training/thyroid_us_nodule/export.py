@@ -7,10 +7,17 @@ import openvino as ov
 import torch
 from torch import nn
 
-from training.thyroid_us_nodule import learn
+from inference import golden, package
+from training.thyroid_us_nodule import learn, phantom
 from training.thyroid_us_nodule.crop_network import OUTPUTS, SIDE, CropNetwork, Describer
 from training.thyroid_us_nodule.network import Network, Outliner
 from training.thyroid_us_nodule.where import PACKAGE
+
+GOLDEN = {
+    "one-calibrated": ((2_000_001,), 0.15),
+    "one-in-pixels": ((2_000_002,), 0.0),
+    "frames": ((2_000_003,) * 3, 0.2),
+}  # seeds, mm
 
 
 def outliner(checkpoint: Path) -> Outliner:
@@ -45,3 +52,11 @@ def networks(outline: Path, features: Path, folder: Path) -> None:
 def assemble(outline: Path, features: Path, folder: Path = PACKAGE) -> None:
     """Networks, golden cases and checksums; the texts of the package are written by hand and lie in ``folder`` already."""
     networks(outline, features, folder)
+    (folder / "golden").mkdir(exist_ok=True)
+    for name, (seeds, mm) in GOLDEN.items():
+        pixels = np.stack([phantom.make(seed).pixels for seed in seeds])
+        kept = {"images": np.repeat(pixels[..., None], 3, -1)}
+        np.savez_compressed(folder / "golden" / f"{name}.npz", **kept, **({"mm_per_pixel": np.array([mm, mm])} if mm else {}))
+    (folder / "MODEL_CARD.md").touch()
+    golden.record(folder)
+    package.seal(folder)
