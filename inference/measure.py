@@ -135,16 +135,42 @@ def percent_affected(table: Tally, lesions: Sequence[int], organs: Sequence[int]
     return float(100 * table.counts[:, inside & table.any(lesions)].sum() / total) if total else None
 
 
-def zonal_severity(
-    table: Tally, lesions: Sequence[int], organs: Sequence[int], zones: int, bands: Sequence[float]
-) -> float | None:
-    """Sum over organs and zones of 0 (no lesion) or 1 + the number of bands reached by the zone's percentage."""
+def zones_of(table: Tally, organs: Sequence[int], zones: int) -> npt.NDArray[np.int64] | None:
+    """The zone of each slice, 0 the lowest: equal parts of the height that shows any organ; None where nothing does."""
     where = np.flatnonzero(table.counts[:, table.any(organs)].sum(axis=1))
     if where.size == 0:
         return None
     first, height = int(where[0]), int(where[-1]) + 1 - int(where[0])
     # A slice belongs to the zone its centre lies in.
-    zone = (2 * (np.arange(len(table.counts)) - first) + 1) * zones // (2 * height)
+    return np.asarray((2 * (np.arange(len(table.counts)) - first) + 1) * zones // (2 * height), np.int64)
+
+
+def percent_of_zone(
+    table: Tally, lesions: Sequence[int], organs: Sequence[int], zones: int, zone: int, frame: Sequence[int]
+) -> float | None:
+    """``percent_affected`` of one zone, 1 the highest; ``frame``: the organs whose height is cut into zones."""
+    of_slice = zones_of(table, frame, zones)
+    if of_slice is None:
+        return None
+    return percent_affected(replace(table, counts=table.counts[of_slice == zones - zone]), lesions, organs)
+
+
+def slices_affected(table: Tally, lesions: Sequence[int], organs: Sequence[int], at_least: float) -> float | None:
+    """Per cent of the slices with an organ in which lesions take ``at_least`` per cent of it."""
+    inside = table.any(organs)
+    total = table.counts[:, inside].sum(axis=1)
+    hit = table.counts[:, inside & table.any(lesions)].sum(axis=1)
+    shown = total > 0
+    return float(100 * (100 * hit[shown] >= np.maximum(at_least * total[shown], 1)).mean()) if shown.any() else None
+
+
+def zonal_severity(
+    table: Tally, lesions: Sequence[int], organs: Sequence[int], zones: int, bands: Sequence[float]
+) -> float | None:
+    """Sum over organs and zones of 0 (no lesion) or 1 + the number of bands reached by the zone's percentage."""
+    zone = zones_of(table, organs, zones)
+    if zone is None:
+        return None
     score = 0
     for organ in organs:
         inside = table.any((organ,))
@@ -167,7 +193,18 @@ def _mean(name: str, table: Table, known: dict[int, int]) -> Quantity:
 
 def _percent_affected(name: str, table: Table, known: dict[int, int]) -> Quantity:
     lesions, organs = known_segments(table, "lesions", known), known_segments(table, "organs", known)
-    return Quantity(name, PERCENT, lambda counted: percent_affected(counted, lesions, organs))
+    if "zone" not in table:
+        return Quantity(name, PERCENT, lambda counted: percent_affected(counted, lesions, organs))
+    zones = table.integer("zones", 2, 10)
+    zone = table.integer("zone", 1, zones)
+    frame = known_segments(table, "of_height", known) if "of_height" in table else organs
+    return Quantity(name, PERCENT, lambda counted: percent_of_zone(counted, lesions, organs, zones, zone, frame))
+
+
+def _slices_affected(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    lesions, organs = known_segments(table, "lesions", known), known_segments(table, "organs", known)
+    at_least = table.number("at_least_percent", 0, 100, 0.0)
+    return Quantity(name, PERCENT, lambda counted: slices_affected(counted, lesions, organs, at_least))
 
 
 def _zonal_severity(name: str, table: Table, known: dict[int, int]) -> Quantity:
@@ -182,5 +219,6 @@ MEASURES: dict[str, Callable[[str, Table, dict[int, int]], Quantity]] = {
     "Volume": _volume,
     "Mean": _mean,
     "PercentAffected": _percent_affected,
+    "SlicesAffected": _slices_affected,
     "ZonalSeverity": _zonal_severity,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from domain.errors import PackageError
 from domain.results import Code, Evaluation
 from inference import wording
-from inference.keys import Table, suggestion
+from inference.keys import Table, known_segments, suggestion
 from inference.measure import Quantity, quantity
 
 WHEN = ("always", "positive", "negative")
@@ -76,6 +76,16 @@ class Plan:
     statements: tuple[StatementPlan, ...]
     window: tuple[float, float]
     caption: str
+    worst: "Worst | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """More key images: the slices with most of ``segments`` together, at least ``apart_mm`` from each other."""
+
+    segments: tuple[int, ...]
+    count: int
+    apart_mm: float
 
 
 def read_plan(data: object, layer_of: dict[int, int], units: str = "HU") -> Plan:
@@ -94,6 +104,7 @@ def read_plan(data: object, layer_of: dict[int, int], units: str = "HU") -> Plan
         statements=tuple(_statement(item, quantities) for item in table.tables("statements")),
         window=_window(pictures),
         caption=_words(pictures, "caption", (*quantities, "label")),
+        worst=_worst(pictures.table("worst"), layer_of) if "worst" in pictures else None,
     )
     for part in (summary, pictures, table):
         part.done()
@@ -165,6 +176,14 @@ def _window(table: Table) -> tuple[float, float]:
     if width < 1:
         raise table.wrong("window", "centre and width, the width at least 1")
     return centre, width
+
+
+def _worst(table: Table, layer_of: dict[int, int]) -> Worst:
+    worst = Worst(
+        known_segments(table, "segments", layer_of), table.integer("count", 1, 20), table.number("apart_mm", 0, 1000, 0.0)
+    )
+    table.done()
+    return worst
 
 
 def _said(table: Table, quantities: Mapping[str, Quantity]) -> Said:

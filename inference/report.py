@@ -141,8 +141,10 @@ def _key_images(package: Package, reading: Reading, volume: Volume, pictures: li
     """One picture per slice; a slice that is telling for two segments names both."""
     labels = {segment.number: segment.label for segment in package.segments}
     slices: dict[int, list[str]] = {}
-    for key, segment in pictures or _largest(package, reading):
-        slices.setdefault(key, []).append(labels[segment])
+    for key, segment in [*pictures, *_worst(package.plan, reading, volume)] or _largest(package, reading):
+        names = slices.setdefault(key, [])
+        if labels[segment] not in names:
+            names.append(labels[segment])
     return tuple(
         KeyImage(
             volume.uids[key],
@@ -153,6 +155,20 @@ def _key_images(package: Package, reading: Reading, volume: Volume, pictures: li
         )
         for key, names in slices.items()
     )
+
+
+def _worst(plan: Plan, reading: Reading, volume: Volume) -> list[tuple[int, int]]:
+    """The slices that show most of some segments together, the worst first, each with the segments it shows."""
+    if plan.worst is None or reading.outcome is not Outcome.POSITIVE:
+        return []
+    areas = {number: reading.counted.area(number) for number in plan.worst.segments}
+    total, heights = np.sum(list(areas.values()), axis=0), np.asarray(volume.positions)
+    chosen: list[int] = []
+    for key in np.argsort(-total, kind="stable"):
+        far = all(abs(heights[key] - heights[other]) >= plan.worst.apart_mm for other in chosen)
+        if total[key] and far and len(chosen) < plan.worst.count:
+            chosen.append(int(key))
+    return [(key, number) for key in chosen for number, area in areas.items() if area[key]]
 
 
 def _largest(package: Package, reading: Reading) -> list[tuple[int, int]]:

@@ -11,10 +11,11 @@ from pydicom.dataset import Dataset
 from domain.errors import Reason
 from domain.jobs import Outcome
 from domain.results import Analysis
+from inference import golden
 from inference.analyse import Analyser
 from inference.engine import channel_slices
 from inference.outline import area
-from inference.package import Package, load
+from inference.package import Package, load, seal
 from inference.report import windowed
 from inference.source import Source, open_source
 from tests.ct_series import Series, Volume, part10
@@ -110,6 +111,28 @@ def test_two_kinds_of_lesion_have_an_outline_each_and_the_larger_comes_first(ana
     outlines = [f.outline for f in found.findings if f.outline is not None]
     assert {o.sop_instance_uid for o in outlines} == {image.sop_instance_uid for image in found.key_images}
     assert [area(o.points) for o in outlines] == [48, 72]
+
+
+def test_the_worst_slices_are_key_images_too_and_keep_their_distance(tmp_path: Path) -> None:
+    report = {
+        **small_package.REPORT,
+        "key_images": {**small_package.REPORT["key_images"], "worst": {"segments": [3, 4], "count": 3, "apart_mm": 9}},
+    }
+
+    def growing(hu: Volume) -> None:
+        for level in range(3, 9):
+            hu[level, 26:38, 15 : 17 + level // 2] = -600
+
+    folder = small_package.write(tmp_path / "package", report=report)
+    golden.record(folder)
+    seal(folder)
+    found = Analyser(load(folder)).analyse(sources(Chest(lesion=None, paint=growing)))
+    assert found.labels is not None
+    areas = found.labels.mask(3).sum(axis=(1, 2))
+    keys = [found.labels.sop_instance_uids.index(image.sop_instance_uid) for image in found.key_images]
+    assert len(keys) == 3 and keys[0] == int(areas.argmax())
+    assert all(abs(a - b) >= 2 for a in keys for b in keys if a != b)
+    assert areas[keys].tolist() == sorted(areas[keys], reverse=True) and areas[keys].min() > 0
 
 
 def test_without_lungs_the_study_is_not_analysed(analyser: Analyser) -> None:

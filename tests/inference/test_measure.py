@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from inference.measure import Tally, combinations, mean, percent_affected, tally, volume, zonal_severity
+from inference.measure import (
+    Tally,
+    combinations,
+    mean,
+    percent_affected,
+    percent_of_zone,
+    slices_affected,
+    tally,
+    volume,
+    zonal_severity,
+)
 
 LAYER_OF = {1: 0, 2: 0, 3: 1, 4: 1}
 
@@ -39,15 +49,33 @@ def test_nothing_segmented_has_no_mean_and_no_percentage(hu: np.ndarray) -> None
     assert zonal_severity(counted, (3, 4), (1, 2), 3, (25, 50, 75)) is None
 
 
-def severity(*percents: int) -> float | None:
+def zones(*given: int) -> Tally:
     """Left and right alternating, feet to head: one slice of 100 pixels a side per zone."""
+    percents = given or (0,) * 6
     layers = np.zeros((2, 5, 2, 100), np.uint8)
     for zone in range(3):
         for side in range(2):
             layers[0, 1 + zone, side] = 1 + side
             layers[1, 1 + zone, side, : percents[2 * zone + side]] = 3
-    counted: Tally = tally(layers, np.zeros((5, 2, 100), np.int16), 1.0, LAYER_OF)
-    return zonal_severity(counted, (3, 4), (1, 2), 3, (25, 50, 75))
+    return tally(layers, np.zeros((5, 2, 100), np.int16), 1.0, LAYER_OF)
+
+
+def severity(*percents: int) -> float | None:
+    return zonal_severity(zones(*percents), (3, 4), (1, 2), 3, (25, 50, 75))
+
+
+def test_zone_one_is_the_highest_and_its_percentage_is_its_own() -> None:
+    counted = zones(10, 30, 0, 0, 50, 70)
+    assert [percent_of_zone(counted, (3, 4), (1, 2), 3, zone, (1, 2)) for zone in (1, 2, 3)] == [60, 0, 20]
+    assert percent_of_zone(counted, (3, 4), (2,), 3, 1, (1, 2)) == 70
+    assert percent_of_zone(zones(), (3, 4), (1,), 3, 1, (4,)) is None
+
+
+def test_slices_are_affected_from_the_share_asked_for() -> None:
+    counted = zones(10, 30, 0, 0, 1, 0)
+    assert slices_affected(counted, (3, 4), (1, 2), 0) == pytest.approx(200 / 3)
+    assert slices_affected(counted, (3, 4), (1, 2), 20) == pytest.approx(100 / 3)
+    assert slices_affected(counted, (3, 4), (1, 2), 21) == 0
 
 
 @pytest.mark.parametrize(
