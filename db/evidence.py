@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, f
 
 from db.audit_rows import Transaction, actor_of
 from db.database import Database
+from db.reports import owe
 from db.schema import associations, evidence, habits, instances, jobs, members, sent, statements, studies
 from db.times import from_micros
 from domain.audit import Event
@@ -76,7 +77,9 @@ class Testimony:
             for study_uid in known or [""]:
                 details = {"transaction": given.subject, "durable": len(durable), "missing": len(missing)}
                 tx.audit(Event.COMMITMENT, actor_of(caller), details, study_uid)
-        return Commitment(given.subject, durable, missing)
+            commitment = Commitment(given.subject, durable, missing)
+            owe(tx, caller, commitment)
+        return commitment
 
     def present(self, sop_instance_uids: Sequence[str]) -> set[str]:
         """Those of the instances that are here."""

@@ -99,6 +99,18 @@ members = Table(  # the instances a statement lists: nothing but the key, so tho
     sqlite_with_rowid=False,
 )
 
+reports = Table(  # of storage commitment, owed to a modality: gone when it has taken them
+    "reports",
+    metadata,
+    Column("calling_ae", String, primary_key=True),
+    Column("called_ae", String, primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("transaction_uid", String, primary_key=True),
+    Column("durable", Text, nullable=False),  # JSON: [[SOP Class UID, SOP Instance UID], ...]
+    Column("missing", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 habits = Table(  # one row per calling AE title: how long it pauses within a study
     "habits",
     metadata,

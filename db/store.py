@@ -15,6 +15,7 @@ from db.habits import Habits
 from db.jobs import Jobs, requeue
 from db.patients import Patients
 from db.receiving import Receiving, close_association
+from db.reports import Reporting
 from db.schema import associations, jobs, studies
 from db.studies import Studies
 from db.times import seconds
@@ -29,7 +30,7 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Jobs, Record):
+class Store(Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Jobs, Reporting, Record):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

@@ -1,5 +1,6 @@
 """What others say belongs to a study: the evidence by which it is judged complete."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -64,7 +65,13 @@ class Witness(Protocol):
         """Any other statement."""
 
     def commit(self, caller: Caller, evidence: Evidence) -> Commitment:
-        """A storage commitment request: recorded as evidence, and answered for what is durable."""
+        """A storage commitment request: recorded as evidence, and answered for what is durable. The report is owed then."""
+
+    def owed(self) -> Sequence[tuple[Caller, Commitment]]:
+        """Reports that are owed since before this process began, oldest first."""
+
+    def reported(self, caller: Caller, transaction_uid: str) -> None:
+        """The report was taken, or cannot reach anybody any more: it is not owed."""
 
     def promised(self, caller: Caller, commitment: Commitment) -> bool:
         """An archive answered a request of ours; False when there was none of that transaction."""

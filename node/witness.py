@@ -1,7 +1,7 @@
 """Statements about studies into the store; the loop is woken when the last image that was listed has come."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from db.store import Store
@@ -48,6 +48,14 @@ class Witness:
         known = self._store.promised(f"{caller.calling_ae}@{caller.address}", commitment)
         self._wake()
         return known
+
+    def owed(self) -> Sequence[tuple[Caller, Commitment]]:
+        """See ``domain.evidence.Witness``."""
+        return self._store.owed_reports()
+
+    def reported(self, caller: Caller, transaction_uid: str) -> None:
+        """See ``domain.evidence.Witness``."""
+        self._store.reported(caller, transaction_uid)
 
     def arrived(self, sop_instance_uid: str) -> None:
         """An instance was indexed. Wakes the loop when it was the last of a list."""

@@ -15,7 +15,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
 )
 
-from domain.evidence import Evidence, Witness
+from domain.evidence import Commitment, Evidence, Witness
+from domain.instances import Caller
 from scp import availability, commitment, mpps
 from scp.boundary import attempt
 from scp.header import usable_uid
@@ -46,6 +47,13 @@ class Services:
             evt.EVT_N_ACTION: (self._on_action, None),
             evt.EVT_N_EVENT_REPORT: (self._on_report, None),
         }
+
+    def send_owed(self) -> None:
+        """The reports that an earlier process did not get rid of."""
+        owed: list[tuple[Caller, Commitment]] = []
+        attempt(lambda: owed.extend(self._witness.owed()))
+        for caller, commitment_ in owed:
+            self.reports.send(caller, None, commitment_)
 
     @property
     def sop_classes(self) -> frozenset[str]:

@@ -34,7 +34,7 @@ class Receiver:
         admission = Admission(settings.peers, settings.ae_title, settings.admit_unknown)
         associations = Associations(settings.max_associations, settings.max_per_peer)
         flood = Flood(settings.requests_per_second)
-        services = Services(witness, Reports(settings.ae_title, admission.port)) if witness else None
+        services = Services(witness, Reports(settings.ae_title, admission.port, witness.reported)) if witness else None
         self._house = House(settings, admission, intake, associations, services, flood)
         self._tls = TlsListener(settings.tls) if settings.tls else None
         self._listeners: list[tuple[Server, threading.Thread]] = []
@@ -54,6 +54,8 @@ class Receiver:
             raise
         if self._warden:
             self._warden.start()
+        if self._house.services:
+            self._house.services.send_owed()
         return port or self.tls_port
 
     def admit(self, peers: Iterable[Peer]) -> None:

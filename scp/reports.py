@@ -1,6 +1,7 @@
 """Storage commitment reports: N-EVENT-REPORT on a new association where the peer listens, else on the one that asked.
 
-PS3.4 J.3.3 allows both. A report that reaches nobody is tried again for a while, then given up: the modality asks again.
+PS3.4 J.3.3 allows both. A report that reaches nobody is tried again for a while, and once more after each start; it is
+given up when nobody could take it any more (there is no port of the modality, and the association that asked is over).
 """
 
 import logging
@@ -17,6 +18,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from domain.evidence import Commitment
 from domain.instances import Caller
+from scp.boundary import attempt
 from scp.commitment import report as contents
 
 LOG: Final = logging.getLogger(__name__)
@@ -25,15 +27,22 @@ _SECONDS: Final = 10.0  # for connecting and for each answer
 
 
 class Reports:
-    """Sends reports in the background. ``port_of`` tells where a caller listens (0: nowhere)."""
+    """Sends reports in the background. ``port_of`` tells where a caller listens (0: nowhere), ``done`` hears of each that is not
+    owed any more."""
 
-    def __init__(self, ae_title: str, port_of: Callable[[Caller], int], waits: tuple[float, ...] = _WAITS) -> None:
-        self._ae_title, self._port_of, self._waits = ae_title, port_of, waits
+    def __init__(
+        self,
+        ae_title: str,
+        port_of: Callable[[Caller], int],
+        done: Callable[[Caller, str], None],
+        waits: tuple[float, ...] = _WAITS,
+    ) -> None:
+        self._ae_title, self._port_of, self._done, self._waits = ae_title, port_of, done, waits
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="commitment")
         self._stopping = threading.Event()
 
     def send(self, caller: Caller, association: Any, commitment: Commitment) -> None:
-        """Queue the report; returns at once."""
+        """Queue the report; returns at once. ``association`` is None when the one that asked is over."""
         if not self._stopping.is_set():
             self._pool.submit(self._deliver, caller, association, commitment)
 
@@ -48,10 +57,16 @@ class Reports:
                 return
             port = self._port_of(caller)
             if (port and self._on_new(caller, port, commitment)) or self._on_same(association, commitment):
+                self._forget(caller, commitment)
                 return
             if not port:  # the association is gone, and there is no other way
+                self._forget(caller, commitment)
                 break
         LOG.warning("a storage commitment report reached nobody: %s", caller.calling_ae)
+
+    def _forget(self, caller: Caller, commitment: Commitment) -> None:
+        """When that cannot be written down, the report is sent once more after the next start: it says the same."""
+        attempt(lambda: self._done(caller, commitment.transaction_uid))
 
     def _on_new(self, caller: Caller, port: int, commitment: Commitment) -> bool:
         """With the role of the provider, which the requestor of an association has to propose (PS3.7 D.3.3.4)."""
@@ -69,6 +84,8 @@ class Reports:
 
     def _on_same(self, association: Any, commitment: Commitment) -> bool:
         """Its thread sends; the answer comes like any message, between whatever else the modality has to say."""
+        if association is None:
+            return False
         try:
             association.ask(lambda: self._send(association, commitment)).result(_SECONDS)
         except (CancelledError, TimeoutError, ValueError):  # it ended, or nothing can be sent on it

@@ -91,6 +91,12 @@ class Hearing:
     def commit(self, caller: Caller, evidence: Evidence) -> Commitment:
         return Commitment(evidence.subject, evidence.members, ())
 
+    def owed(self) -> Sequence[tuple[Caller, Commitment]]:
+        return ()
+
+    def reported(self, caller: Caller, transaction_uid: str) -> None:
+        return
+
 
 class Complaints(logging.Handler):
     """What the receiver logs as a fault of its own."""

@@ -1,8 +1,9 @@
 """MPPS, instance availability and storage commitment as modalities speak them, by both ways of reading."""
 
+import queue
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -23,7 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from domain.errors import TransientError
-from domain.evidence import Commitment, Evidence, Source
+from domain.evidence import Commitment, Evidence, Member, Source
 from domain.instances import Caller
 from scp.receiver import Receiver
 from scp.settings import Peer, ReceiverSettings
@@ -43,6 +44,8 @@ class Witness:
     durable: frozenset[str] = frozenset()
     fault: Exception | None = None
     says: str = ""
+    since_before: list[tuple[Caller, Commitment]] = field(default_factory=list)
+    done: "queue.Queue[tuple[Caller, str]]" = field(default_factory=queue.Queue)
     promises: list[tuple[Caller, Commitment]] = field(default_factory=list)
 
     def _hear(self, name: str, caller: Caller, evidence: Evidence) -> None:
@@ -65,6 +68,12 @@ class Witness:
         self._hear("commit", caller, evidence)
         good = tuple(member for member in evidence.members if member.sop_instance_uid in self.durable)
         return Commitment(evidence.subject, good, tuple(member for member in evidence.members if member not in good))
+
+    def owed(self) -> list[tuple[Caller, Commitment]]:
+        return self.since_before
+
+    def reported(self, caller: Caller, transaction_uid: str) -> None:
+        self.done.put((caller, transaction_uid))
 
     def promised(self, caller: Caller, commitment: Commitment) -> bool:
         if self.fault:
@@ -100,8 +109,8 @@ Start = Callable[..., tuple[Witness, int]]
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     running: list[Receiver] = []
 
-    def begin(port: int = 0, witness: bool = True) -> tuple[Witness, int]:
-        heard = Witness()
+    def begin(port: int = 0, witness: bool = True, owed: Sequence[tuple[Caller, Commitment]] = ()) -> tuple[Witness, int]:
+        heard = Witness(since_before=list(owed))
         peers = (Peer("CT01", "127.0.0.1", port),)
         settings = ReceiverSettings("ANCILLA", peers=peers, stop_seconds=2.0, fast_path=request.param == "fast")
         running.append(Receiver(settings, RecordingIntake(), heard if witness else None))
@@ -239,6 +248,35 @@ def test_a_commitment_is_reported_on_a_new_association_where_the_modality_listen
         assert reported.first() == (1, ["1.1"], [], "ANCILLA")
     finally:
         server.shutdown()
+
+
+ASKED = Caller("CT01", "ANCILLA", "127.0.0.1")
+OWED = Commitment("1.2.9", (Member("1.2.840.10008.5.1.4.1.1.2", "1.1"),), ())
+
+
+def test_a_report_owed_since_before_the_start_is_sent_to_where_the_modality_listens(start: Start) -> None:
+    listening, reported = free_port(), Reported()
+    ae = AE("CT01")
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    server = ae.start_server(("127.0.0.1", listening), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported.take)])
+    assert server is not None
+    try:
+        witness, _ = start(port=listening, owed=[(ASKED, OWED)])
+        assert reported.first() == (1, ["1.1"], [], "ANCILLA")
+        assert str(reported.reports[0][1].TransactionUID) == "1.2.9"
+        assert witness.done.get(timeout=20) == (ASKED, "1.2.9")
+    finally:
+        server.shutdown()
+
+
+def test_a_report_owed_to_a_modality_that_never_listens_is_given_up(start: Start) -> None:
+    witness, port = start(owed=[(ASKED, OWED)])
+    assert witness.done.get(timeout=20) == (ASKED, "1.2.9")
+    association = associate(port, StorageCommitmentPushModel)
+    assert ask(association, "1.1") == 0x0000
+    transaction = witness.done.get(timeout=20)[1]
+    assert transaction == witness.heard[0][2].subject
+    association.release()
 
 
 def test_a_modality_that_does_not_listen_after_all_is_told_on_its_own_association(start: Start) -> None:
