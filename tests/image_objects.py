@@ -7,11 +7,14 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLSLossless,
     SecondaryCaptureImageStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
     VLMicroscopicImageStorage,
+    VLWholeSlideMicroscopyImageStorage,
     generate_uid,
 )
 
@@ -113,3 +116,71 @@ def radiograph(pixels: np.ndarray, photometric: str = "MONOCHROME2", number: int
     ds.BitsStored, ds.HighBit = 12, 11
     ds.ImagerPixelSpacing, ds.ViewPosition, ds.BodyPartExamined = ["0.2", "0.2"], "PA", "CHEST"
     return ds
+
+
+def level(pixels: np.ndarray, tile: int, um: float, number: int = 1, syntax: str = "", order: list[int] | None = None) -> Dataset:
+    """One level of a slide (rows, columns, 3) in tiles; ``order`` makes it TILED_SPARSE with these tiles in this order.
+
+    ``syntax`` is a transfer syntax to compress to; JPEG (the default of slides) is lossy.
+    """
+    rows, columns = pixels.shape[:2]
+    down, across = -(-rows // tile), -(-columns // tile)
+    padded = np.full((down * tile, across * tile, 3), 255, np.uint8)
+    padded[:rows, :columns] = pixels
+    places = [(row, column) for row in range(down) for column in range(across)]
+    chosen = [places[i] for i in order] if order is not None else places
+    tiles = np.stack([padded[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile] for r, c in chosen])
+    ds = head("SM", VLWholeSlideMicroscopyImageStorage, number)
+    if syntax == JPEGBaseline8Bit:
+        jpeg(ds, tiles)
+    else:
+        set_pixels(ds, tiles)
+    ds.NumberOfFrames = len(tiles)
+    ds.ImageType = ["ORIGINAL" if number == 1 else "DERIVED", "PRIMARY", "VOLUME", "NONE" if number == 1 else "RESAMPLED"]
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid("slide"), "SLIDE_CORNER"
+    ds.TotalPixelMatrixRows, ds.TotalPixelMatrixColumns, ds.TotalPixelMatrixFocalPlanes = rows, columns, 1
+    ds.ImagedVolumeWidth, ds.ImagedVolumeHeight, ds.ImagedVolumeDepth = columns * um / 1000, rows * um / 1000, 0.001
+    ds.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]
+    origin = Dataset()
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = 20.0, 40.0
+    ds.TotalPixelMatrixOriginSequence = [origin]
+    ds.FocusMethod, ds.ExtendedDepthOfField, ds.SpecimenLabelInImage, ds.BurnedInAnnotation = "AUTO", "NO", "NO", "NO"
+    ds.AcquisitionContextSequence, ds.ContainerIdentifier, ds.IssuerOfTheContainerIdentifierSequence = [], "S1", []
+    ds.ContainerTypeCodeSequence, ds.VolumetricProperties = [], "VOLUME"
+    ds.OpticalPathSequence = [_optical_path()]
+    ds.SharedFunctionalGroupsSequence = [_shared(um)]
+    ds.DimensionOrganizationType = "TILED_FULL" if order is None else "TILED_SPARSE"
+    if order is not None:
+        ds.PerFrameFunctionalGroupsSequence = [_placed(row * tile, column * tile, um) for row, column in chosen]
+    if syntax in (JPEGLSLossless, JPEG2000Lossless):
+        ds.compress(syntax, generate_instance_uid=False)
+    return ds
+
+
+def _optical_path() -> Dataset:
+    path, colour = Dataset(), Dataset()
+    colour.CodeValue, colour.CodingSchemeDesignator, colour.CodeMeaning = "414298005", "SCT", "Full Spectrum"
+    kind = Dataset()
+    kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning = "111744", "DCM", "Brightfield illumination"
+    path.OpticalPathIdentifier = "1"
+    path.IlluminationColorCodeSequence, path.IlluminationTypeCodeSequence = [colour], [kind]
+    return path
+
+
+def _shared(um: float) -> Dataset:
+    shared, measures, kind = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [f"{um / 1000:.8g}"] * 2, "0.001"
+    kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    shared.PixelMeasuresSequence, shared.WholeSlideMicroscopyImageFrameTypeSequence = [measures], [kind]
+    return shared
+
+
+def _placed(top: int, left: int, um: float) -> Dataset:
+    item, place, path = Dataset(), Dataset(), Dataset()
+    place.RowPositionInTotalImagePixelMatrix, place.ColumnPositionInTotalImagePixelMatrix = top + 1, left + 1
+    place.XOffsetInSlideCoordinateSystem = 20.0 - top * um / 1000
+    place.YOffsetInSlideCoordinateSystem = 40.0 - left * um / 1000
+    place.ZOffsetInSlideCoordinateSystem = 0.0
+    path.OpticalPathIdentifier = "1"
+    item.PlanePositionSlideSequence, item.OpticalPathIdentificationSequence = [place], [path]
+    return item

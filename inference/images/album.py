@@ -11,10 +11,12 @@ from domain.errors import Reason, UnsuitableError
 from inference.images import pixels
 from inference.images.calibration import Region, regions
 from inference.images.contract import Contract
+from inference.images.fit import resized
 from inference.images.frames import FrameIndex
 from inference.source import Source, integer, text
 
 RGB = npt.NDArray[np.uint8]
+Part = tuple[int, int, int, int]
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 
 
@@ -42,12 +44,29 @@ class Album(Protocol):
         """The image, uint8 (rows, columns, 3); raises UnsuitableError."""
 
 
+class Views(Protocol):
+    """Pictures of images for people."""
+
+    def view(self, index: int, part: Part | None, longest: int) -> RGB:
+        """An image, or a part of it (left, top, columns, rows), with at most ``longest`` pixels on its longer side."""
+
+
+def shown(image: RGB, part: Part | None, longest: int) -> RGB:
+    """The same of an image in memory."""
+    if part is not None:
+        left, top, columns, rows = part
+        image = image[top : top + rows, left : left + columns]
+    factor = min(1.0, longest / max(image.shape[:2]))
+    return resized(np.ascontiguousarray(image), *(max(1, round(side * factor)) for side in image.shape[:2]))
+
+
 class StudyAlbum:
     """Images and frames of objects that fit a contract, in the order of series, instance number and frame."""
 
     def __init__(self, members: Sequence[tuple[Source, pixels.Layout]]) -> None:
         self._members, self.heads = members, tuple(_heads(members))
         self._indices: dict[int, FrameIndex] = {}
+        self._last: tuple[int, RGB] = (-1, np.zeros((0, 0, 3), np.uint8))
 
     def pixels(self, index: int) -> RGB:
         """Decoded anew each time: a study may be larger than the memory."""
@@ -56,6 +75,12 @@ class StudyAlbum:
         if head.group not in self._indices:
             self._indices[head.group] = FrameIndex(source, layout.frames, layout.frame_bytes)
         return pixels.read_rgb(source, layout, self._indices[head.group], (head.frame or 1) - 1)
+
+    def view(self, index: int, part: Part | None, longest: int) -> RGB:
+        """For people; the last image stays in memory, because the next view is often of the same."""
+        if self._last[0] != index:
+            self._last = (index, self.pixels(index))
+        return shown(self._last[1], part, longest)
 
 
 def _heads(members: Sequence[tuple[Source, pixels.Layout]]) -> Iterator[Head]:

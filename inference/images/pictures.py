@@ -7,12 +7,11 @@ import numpy.typing as npt
 
 from domain.results import KeyImage
 from inference import wording
-from inference.images.album import Album
-from inference.images.fit import resized
+from inference.images.album import Views
 from inference.images.judge import Reading, words
 from inference.images.package import ImagePackage
 from inference.images.plan import FindingPlan
-from inference.objects.crops import cut, square
+from inference.objects.crops import square
 from inference.objects.table import Objects
 
 LONGEST = 1024  # pixels of the longer side of a whole image
@@ -20,7 +19,7 @@ _AROUND = 2.0  # times the longer side of an object, unless the package asks for
 
 
 def key_images(
-    package: ImagePackage, reading: Reading, album: Album, chosen: Sequence[tuple[FindingPlan, Objects, Sequence[int]]]
+    package: ImagePackage, reading: Reading, views: Views, chosen: Sequence[tuple[FindingPlan, Objects, Sequence[int]]]
 ) -> tuple[KeyImage, ...]:
     """Every image with an outline, the best first; then crops. Without findings: the image with the most objects, or the
     middle one."""
@@ -37,8 +36,8 @@ def key_images(
     for number, (image, names) in enumerate(labels.items()):
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         caption = wording.fill(plan.caption, {**values, "label": shown or "No finding"})
-        found.append(_whole(reading, album, image, caption, number < plan.whole))
-    return (*found, *_gallery(package, reading, album))
+        found.append(_whole(reading, views, image, caption, number < plan.whole))
+    return (*found, *_gallery(package, reading, views))
 
 
 def _plainest(reading: Reading) -> int:
@@ -46,42 +45,33 @@ def _plainest(reading: Reading) -> int:
     return int(np.bincount(images).argmax()) if len(images) else len(reading.tally.images) // 2
 
 
-def _whole(reading: Reading, album: Album, image: int, caption: str, large: bool) -> KeyImage:
+def _whole(reading: Reading, views: Views, image: int, caption: str, large: bool) -> KeyImage:
     seen = reading.tally.images[image]
-    pixels = album.pixels(reading.indices[image])
-    longest = LONGEST if large else LONGEST // 2
-    factor = min(1.0, longest / max(seen.rows, seen.columns))
-    shown = resized(pixels, max(1, round(seen.rows * factor)), max(1, round(seen.columns * factor)))
+    shown = views.view(reading.indices[image], None, LONGEST if large else LONGEST // 2)
     return KeyImage(seen.uid, shown, caption, seen.frame)
 
 
-def _gallery(package: ImagePackage, reading: Reading, album: Album) -> list[KeyImage]:
+def _gallery(package: ImagePackage, reading: Reading, views: Views) -> list[KeyImage]:
     plan, things = package.plan.pictures, reading.tally.things
     members = np.flatnonzero(np.isin(things.kind, plan.classes)) if plan.crops else np.zeros(0, np.intp)
     order = members[np.lexsort((members, -things.score[members]))][: plan.crops]
     values = words(package.plan, reading.values)
-    opened: dict[int, npt.NDArray[np.uint8]] = {}
     crops: dict[int, KeyImage] = {}
     for i in sorted(order, key=lambda i: things.image[i]):  # each image is decoded once
-        image = int(things.image[i])
-        if image not in opened:
-            opened = {image: album.pixels(reading.indices[image])}
         caption = {**values, "label": package.segment(int(things.kind[i])).label, "score": float(things.score[i])}
-        crops[int(i)] = _crop(reading, opened[image], things, int(i), plan.crop_side, wording.fill(plan.crop_caption, caption))
+        crops[int(i)] = _crop(reading, views, things, int(i), plan.crop_side, wording.fill(plan.crop_caption, caption))
     return [crops[int(i)] for i in order]
 
 
-def _crop(reading: Reading, pixels: npt.NDArray[np.uint8], things: Objects, index: int, least: int, caption: str) -> KeyImage:
-    seen = reading.tally.images[int(things.image[index])]
+def _crop(reading: Reading, views: Views, things: Objects, index: int, least: int, caption: str) -> KeyImage:
+    image = int(things.image[index])
+    seen = reading.tally.images[image]
     left, top, side = square(things.box[index], _AROUND, 0)
     if side < least:
         left, top, side = left - (least - side) // 2, top - (least - side) // 2, least
     side = min(side, seen.rows, seen.columns)
-    left, top = min(max(left, 0), seen.columns - side), min(max(top, 0), seen.rows - side)
-    shown = cut(pixels, left, top, side)
-    if side > LONGEST:
-        shown = resized(shown, LONGEST, LONGEST)
-    return KeyImage(seen.uid, shown, caption, seen.frame, (left, top, side, side))
+    part = (min(max(left, 0), seen.columns - side), min(max(top, 0), seen.rows - side), side, side)
+    return KeyImage(seen.uid, views.view(reading.indices[image], part, LONGEST), caption, seen.frame, part)
 
 
 def clipped(points: npt.NDArray[np.float64], rows: int, columns: int) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Reads the images of an album with the networks: decoding, quality, the ways through an image, objects and their crops."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from inference.images.album import Album, Head
 from inference.images.calibration import tissue_view
 from inference.images.collect import Collector, Found
 from inference.images.contract import Crops, Manifest
-from inference.images.network import Networks
+from inference.images.network import Answers, Networks
 from inference.images.package import ImagePackage
 from inference.images.quality import Look, look, unfit
 from inference.images.tally import Seen, Tally
@@ -184,9 +184,14 @@ def second_look(crops: Crops, networks: Networks, image: RGB, objects: Objects, 
     """The objects with what the second network says of them; some get another class, some are dropped."""
     wanted = np.flatnonzero(np.isin(objects.kind, crops.classes))
     wanted = wanted[np.argsort(-objects.score[wanted], kind="stable")[: crops.most]]
+    return looked_at(crops, objects, networks.crops(cropping.inputs(image, objects, wanted, crops, scale)))
+
+
+def looked_at(crops: Crops, objects: Objects, answers: Iterable[tuple[int, Answers]]) -> Objects:
+    """The objects with the answers of the second network; ``answers`` name the object they are of."""
     features = {head.name: np.full((len(objects), len(head.values)), np.nan, np.float32) for head in crops.heads}
-    for index, answers in networks.crops(cropping.inputs(image, objects, wanted, crops, scale)):
-        for name, values in answers.items():
+    for index, found in answers:
+        for name, values in found.items():
             features[name][index] = values
     return renamed(crops, replace(objects, features=features))
 

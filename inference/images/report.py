@@ -11,7 +11,7 @@ from domain.results import Analysis, Code, Evaluation, Finding, Labels, Line, Ma
 from inference import wording
 from inference.images import labels as labelling
 from inference.images import pictures
-from inference.images.album import Album
+from inference.images.album import Views
 from inference.images.judge import Reading, Values, level_of, measured, words
 from inference.images.measure import LONG_AXIS, MM, MM2, ONE, PIXELS, SCORE, SHORT_AXIS, level, winner
 from inference.images.package import ImagePackage
@@ -32,7 +32,7 @@ class Chosen:
     order: tuple[int, ...]
 
 
-def analysis(package: ImagePackage, reading: Reading, album: Album, series_uid: str) -> Analysis:
+def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: str) -> Analysis:
     """The answer for one study."""
     plan, when = package.plan, ("always", str(reading.outcome))
     chosen = [_chosen(package, item, reading.tally) for item in plan.findings if item.when in when]
@@ -49,7 +49,7 @@ def analysis(package: ImagePackage, reading: Reading, album: Album, series_uid: 
         labels=labels,
         findings=findings,
         statements=_statements(package, reading, when),
-        key_images=pictures.key_images(package, reading, album, [(c.plan, c.things, c.order) for c in chosen]),
+        key_images=pictures.key_images(package, reading, views, [(c.plan, c.things, c.order) for c in chosen]),
         notes=notes,
         marks=marks,
         partial=reading.partial,

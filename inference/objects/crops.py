@@ -37,12 +37,12 @@ def inputs(image: RGB, objects: Objects, wanted: npt.NDArray[np.intp], crops: Cr
         left, top, side = square(objects.box[i], crops.margin, crops.side / scale)
         crop = resized(cut(image, left, top, side), crops.size, crops.size)
         if crops.mask:
-            shape = _mask(objects, int(i), left, top, side, crops.size)
+            shape = mask_of(objects, int(i), left, top, side, crops.size)
             crop = np.concatenate([crop, shape[:, :, np.newaxis]], axis=2)
         yield int(i), crop
 
 
-def _mask(objects: Objects, index: int, left: int, top: int, side: int, size: int) -> RGB:
+def mask_of(objects: Objects, index: int, left: int, top: int, side: int, size: int) -> RGB:
     """0 or 255: whether the middle of each pixel of the crop lies in the object (all of its box, if it has no mask)."""
     middles = (np.arange(size) + 0.5) * side / size
     x, y = left + middles, top + middles

@@ -118,6 +118,10 @@ together = true
 [precision]
 """
 
+SLIDE_TOML = DETECTOR_TOML.replace('kind = "images"', 'kind = "slide"\num_per_pixel = [0.1, 1.0]\nfield_mm2 = 0.01').replace(
+    "scale = 1.0", "um_per_pixel = 0.5"
+)
+
 SPOT, CLUSTER = ("409822003", "SCT", "Bacteria"), ("414478003", "SCT", "Clump")
 NODULE, THYROID = ("237495005", "SCT", "Thyroid nodule"), ("69748006", "SCT", "Thyroid")
 ABSENT, PRESENT = ("272519000", "SCT", "Absent"), ("52101004", "SCT", "Present")
