@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DS
 
 from domain.errors import PermanentError
@@ -76,7 +77,8 @@ class Grid:
         """These planes as highdicom takes images: one for each plane, or one multi-frame image."""
         if self.kind is Kind.FRAMES:
             return [_enhanced(planes, self.study_uid)]
-        return [stand_in(plane.header, self.study_uid) for plane in planes]
+        images = [stand_in(plane.header, self.study_uid) for plane in planes]
+        return [_single(image) for image in images] if self.kind is Kind.PLAIN else images
 
 
 def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Dataset], study_uid: str) -> Grid:
@@ -98,6 +100,14 @@ def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Datase
     planes = tuple(_plane(kind, known[uid], number) for uid, number in zip(uids, numbers, strict=True))
     _uniform(kind, planes)
     return Grid(kind, planes, study_uid)
+
+
+def _single(image: Dataset) -> Dataset:
+    """A frame of a cine looks like an image of its own: highdicom takes no more of what lies nowhere, and planes name frames."""
+    if "NumberOfFrames" in image:
+        del image.NumberOfFrames, image.SOPClassUID  # the element belongs to the header: a new one is made
+        image.SOPClassUID = SecondaryCaptureImageStorage
+    return image
 
 
 def _kind(header: Dataset) -> Kind:

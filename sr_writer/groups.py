@@ -15,6 +15,7 @@ from highdicom.sr import (
     GraphicTypeValues,
     ImageRegion,
     MeasurementsAndQualitativeEvaluations,
+    PixelOriginInterpretationValues,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
@@ -33,6 +34,7 @@ from domain.results import Code, Evaluation, Finding, Measurement, Outline, Stat
 from sr_writer.codes import AI_FAMILY, IMAGE_REGION, WHOLE_FINDING, WHOLE_STUDY, concept
 from sr_writer.heading import Heading
 from sr_writer.segmentation import parameters
+from sr_writer.source import extent
 
 Group = (
     PlanarROIMeasurementsAndQualitativeEvaluations
@@ -85,7 +87,7 @@ def volumetric(finding: Finding, place: Place, heading: Heading) -> Group:
     )
 
 
-def whole_image(statement: Statement | Finding, image: Dataset | None, heading: Heading) -> Group:
+def whole_image(statement: Statement | Finding, image: Dataset | None, heading: Heading, frame: int = 1) -> Group:
     """TID 1501: what is said about the study as a whole, drawn around one image of it.
 
     The frame around the image (TID 1501 row 10c) is there because viewers derived from Cornerstone3D fail on a group
@@ -97,7 +99,7 @@ def whole_image(statement: Statement | Finding, image: Dataset | None, heading: 
         **_said(statement, heading),
     )
     if image is not None:
-        group[0].ContentSequence.append(_frame(image))
+        group[0].ContentSequence.append(_frame(image, frame))
     return group
 
 
@@ -172,15 +174,22 @@ def _region_source(images: Mapping[str, Dataset], uid: str, frame: int | None) -
     return SourceImageForRegion(str(images[uid].SOPClassUID), uid, frames)
 
 
-def _frame(image: Dataset) -> ScoordContentItem:
-    columns, rows = int(image.Columns), int(image.Rows)
+def _origin(image: Dataset) -> PixelOriginInterpretationValues | None:
+    """Coordinates on a slide count from the corner of the total pixel matrix, not of a tile (PS3.3 C.18.6.1.1)."""
+    return PixelOriginInterpretationValues.VOLUME if image.get("TotalPixelMatrixColumns") else None
+
+
+def _frame(image: Dataset, frame: int) -> ScoordContentItem:
+    columns, rows = extent(image)
+    origin = _origin(image)
     item = ScoordContentItem(
         name=concept(IMAGE_REGION),
         graphic_type=GraphicTypeValues.POLYLINE,
         graphic_data=_polygon(np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)),
+        pixel_origin_interpretation=origin,
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
     )
-    frames = [1] if int(image.get("NumberOfFrames") or 1) > 1 else None
+    frames = [frame] if int(image.get("NumberOfFrames") or 1) > 1 and origin is None else None
     item.ContentSequence = hd.sr.ContentSequence(
         [SourceImageForRegion(str(image.SOPClassUID), str(image.SOPInstanceUID), frames)]
     )

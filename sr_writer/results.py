@@ -103,12 +103,18 @@ class _Reports:
         """The answer first, then what is true of the study as a whole, then every outlined finding."""
         image = self._telling_image()
         said: list[Statement | Finding] = [self._answer(), *self._analysis.statements, *self._unplaced()]
-        groups: list[Group] = [whole_image(each, image, self._heading) for each in said]
+        groups: list[Group] = [self._whole(each, image) for each in said]
         groups += [planar(f, o, self._images, self._heading) for f, o in self._outlined]
         shown = dict.fromkeys(o.sop_instance_uid for _, o in self._outlined)
+        shown |= dict.fromkeys(s.sop_instance_uid for s in self._analysis.statements if s.sop_instance_uid in self._images)
         images = {str(i.SOPInstanceUID): i for i in (image, *(self._images[uid] for uid in shown)) if i is not None}
         words = _WORDS[self._analysis.outcome] + (", partly analysed" if self._analysis.partial else "")
         return self._report("sr", words, groups, list(images.values()))
+
+    def _whole(self, said: Statement | Finding, telling: Dataset | None) -> Group:
+        """A statement about one image is drawn around that image, everything else around the telling one."""
+        uid, frame = (said.sop_instance_uid, said.frame) if isinstance(said, Statement) else ("", None)
+        return whole_image(said, self._images.get(uid, telling), self._heading, frame or 1)
 
     def _volumetric(self) -> list[Document]:
         placed = [(f, place) for f in self._analysis.findings if (place := self._places.get(f.segment or 0)) is not None]

@@ -15,6 +15,8 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from sr_writer.source import extent
+
 _SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."
 COMPANIONS: Final = frozenset(
     {
@@ -196,7 +198,8 @@ def _volumetric_alone(ds: Dataset, _: Headers) -> Words:
 
 
 def _inside(ds: Dataset, headers: Headers) -> Words:
-    sizes = {str(h.SOPInstanceUID): (float(h.Columns), float(h.Rows)) for h in headers if h.get("Rows") and "SOPInstanceUID" in h}
+    images = [h for h in headers if h.get("Rows") and "SOPInstanceUID" in h]
+    sizes = {str(h.SOPInstanceUID): (float(extent(h)[0]), float(extent(h)[1])) for h in images}
     wrong = [item for item in _walk(ds) if item.get("ValueType") == "SCOORD" and not _fits(item, sizes)]
     return _some(wrong, "outlines leave their image")
 

@@ -121,3 +121,8 @@ def is_image(header: Dataset) -> bool:
 def has_plane(header: Dataset) -> bool:
     """Whether the image lies in a frame of reference (PS3.3 C.7.6.2)."""
     return all(header.get(keyword) not in (None, "") for keyword in _PLANE)
+
+
+def extent(header: Dataset) -> tuple[int, int]:
+    """Columns and rows that coordinates on an image count in: on a slide, those of the total pixel matrix (PS3.3 C.8.12.4)."""
+    return int(header.get("TotalPixelMatrixColumns") or header.Columns), int(header.get("TotalPixelMatrixRows") or header.Rows)

@@ -22,9 +22,9 @@ regulatory_status = "Not a medical device"
 disclaimer = "AI result, tests only"
 
 [procedure]
-value = "104236-9"
-scheme = "LN"
-meaning = "Microscopy"
+value = "363679005"
+scheme = "SCT"
+meaning = "Imaging procedure"
 
 [input]
 kind = "images"
@@ -68,9 +68,9 @@ regulatory_status = "Not a medical device"
 disclaimer = "AI result, tests only"
 
 [procedure]
-value = "24842-7"
-scheme = "LN"
-meaning = "US Thyroid"
+value = "363679005"
+scheme = "SCT"
+meaning = "Imaging procedure"
 
 [input]
 kind = "images"
