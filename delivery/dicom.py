@@ -5,11 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.filereader import dcmread, read_partial
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dsutils import split_dataset
 
 from delivery.association import MAX_CONTEXTS, Association, Kind
@@ -31,11 +34,19 @@ class _File:
     sop_instance_uid: str
     data_set_at: int  # offset of the data set behind the file meta information
 
+    @property
+    def plain(self) -> Kind | None:
+        """The same object in the one transfer syntax that every archive has (PS3.5 10.1), if it can be written in it."""
+        if self.kind.transfer_syntax_uid == ExplicitVRLittleEndian:
+            return Kind(self.kind.sop_class_uid, str(ImplicitVRLittleEndian))
+        return None
+
 
 def send(destination: Destination, files: Sequence[Path]) -> list[Sent]:
     """Send PS3.10 files; returns one answer per file, in their order.
 
     Nothing is decoded: each file is offered in exactly the transfer syntax it is written in (so compressed images go too).
+    Explicit VR Little Endian is also offered as Implicit, and written anew for an archive that takes nothing else.
     A file whose SOP class or transfer syntax the PACS does not take is answered 0x0122 here, and the others still go.
     Raises TransientError when the PACS cannot be reached, rejects or breaks the association (nobody knows then which instances
     it kept: send all again, under the same UIDs); PermanentError when a file is no DICOM file.
@@ -43,7 +54,7 @@ def send(destination: Destination, files: Sequence[Path]) -> list[Sent]:
     described = [_describe(path, number) for number, path in enumerate(files, 1)]
     answers: dict[Path, Sent] = {}
     for batch in _batches(described):
-        with Association(destination, list(dict.fromkeys(file.kind for file in batch))) as association:
+        with Association(destination, _proposed(batch)) as association:
             answers.update((file.path, _store(association, file)) for file in batch)
     return [answers[path] for path in files]
 
@@ -87,13 +98,35 @@ def _batches(files: Sequence[_File]) -> Iterator[list[_File]]:
         yield [file for file in files if file.kind in chunk]
 
 
+def _proposed(batch: Sequence[_File]) -> list[Kind]:
+    """Each kind, and behind all of them their plain forms as far as there is room."""
+    kinds = [file.kind for file in batch]
+    return list(dict.fromkeys([*kinds, *(plain for file in batch if (plain := file.plain) is not None)]))[:MAX_CONTEXTS]
+
+
 def _store(association: Association, file: _File) -> Sent:
     if not association.accepts(file.kind):
+        if file.plain is not None and association.accepts(file.plain):
+            return _store_plain(association, file, file.plain)
         return Sent(file.sop_instance_uid, SOP_CLASS_NOT_SUPPORTED, _not_taken(file.kind))
     with file.path.open("rb") as stream:
         length = os.fstat(stream.fileno()).st_size - file.data_set_at
         stream.seek(file.data_set_at)
         response = association.store(file.kind, file.sop_instance_uid, stream, length)
+    return Sent(file.sop_instance_uid, response.status, response.comment[:LONGEST_COMMENT])
+
+
+def _store_plain(association: Association, file: _File, kind: Kind) -> Sent:
+    """Written anew on the disk first: the length is not needed, but a file that cannot be written must not end in the middle."""
+    with TemporaryFile() as stream:
+        try:
+            dataset = Dataset(dcmread(file.path))  # without preamble and file meta information
+            dcmwrite(stream, dataset, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, EOFError):
+            return Sent(file.sop_instance_uid, SOP_CLASS_NOT_SUPPORTED, _not_taken(file.kind))
+        length = stream.tell()
+        stream.seek(0)
+        response = association.store(kind, file.sop_instance_uid, stream, length)
     return Sent(file.sop_instance_uid, response.status, response.comment[:LONGEST_COMMENT])
 
 

@@ -12,32 +12,21 @@ from pydicom.uid import UID
 from domain.destinations import Destination
 from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.config import Settings
+from node.ladder import CLASSES, kinds_to_write
 from node.loaded import Model
 
 Row = Sequence[object]
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
+COMMITMENT: Final = "1.2.840.10008.1.20.1"
 FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 PROVIDED: Final = (
     (VERIFICATION, "C-ECHO"),
     ("1.2.840.10008.3.1.2.3.3", "N-CREATE, N-SET"),
     ("1.2.840.10008.5.1.4.33", "N-CREATE"),
-    ("1.2.840.10008.1.20.1", "N-ACTION, N-EVENT-REPORT"),
+    (COMMITMENT, "N-ACTION, N-EVENT-REPORT"),
 )
 
-# What each output is stored as (PS3.4 B.5).
-CLASSES: Final = {
-    "sr": ("1.2.840.10008.5.1.4.1.1.88.34",),
-    "seg": ("1.2.840.10008.5.1.4.1.1.66.4",),
-    "fractional": ("1.2.840.10008.5.1.4.1.1.66.4",),
-    "labelmap": ("1.2.840.10008.5.1.4.1.1.66.7",),
-    "gsps": ("1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"),
-    "sc": ("1.2.840.10008.5.1.4.1.1.7",),
-    "pdf": ("1.2.840.10008.5.1.4.1.1.104.1",),
-    "ann": ("1.2.840.10008.5.1.4.1.1.91.1",),
-    "kos": ("1.2.840.10008.5.1.4.1.1.88.59",),
-    "pm": ("1.2.840.10008.5.1.4.1.1.30",),
-}
 NAMES: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}  # newer than pydicom's dictionary
 
 
@@ -91,9 +80,12 @@ def _user(settings: Settings) -> Iterator[str]:
 
 
 def _destination(destination: Destination) -> Iterator[Row]:
-    uids = [uid for output in destination.outputs for uid in CLASSES[output]]
+    """Everything that may be proposed: outputs, and what stands for them where they are not taken."""
+    kinds = kinds_to_write(destination, {})
+    uids = [uid for kind in CLASSES if kind in kinds for uid in CLASSES[kind]]
     if destination.kind == "dicom":
-        uids = [VERIFICATION, *([FIND] if destination.count else []), *uids]
+        asked = [*([FIND] if destination.count else []), *([COMMITMENT] if destination.commitment else [])]
+        uids = [VERIFICATION, *asked, *uids]
     for uid in dict.fromkeys(uids):
         yield (destination.name, destination.kind, _name(uid), uid)
 

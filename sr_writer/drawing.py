@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ Point = tuple[float, float]
 Extent = tuple[float, float, float, float]
 
 PLAIN: Final = (255, 220, 0)  # of a finding without a segment
+MOST_NUMBERS: Final = 200  # of findings: with more, numbers would hide the picture
 _OPACITY: Final = 0.35
 _RADIUS: Final = 4  # pixels of the picture, around a mark that is a point
 _TEXT: Final = 15
@@ -37,7 +39,7 @@ class Scale:
 
 def drawn(analysis: Analysis, key: KeyImage, side: int, sizes: Mapping[str, tuple[int, int]] | None = None) -> Image.Image:
     """The key image in RGB, its longer side ``side`` pixels long. Findings carry their number in ``analysis.findings``, from 1,
-    where there are several.
+    where there are several, up to MOST_NUMBERS.
 
     ``sizes`` are (columns, rows) of the source images, for key images that are shown reduced.
     """
@@ -51,8 +53,9 @@ def drawn(analysis: Analysis, key: KeyImage, side: int, sizes: Mapping[str, tupl
     for marks in analysis.marks:
         if shows(key, marks.sop_instance_uid, marks.frame):
             _draw_marks(pen, marks, scale)
+    numbered = 1 < len(analysis.findings) <= MOST_NUMBERS
     for number, finding in enumerate(analysis.findings, 1):
-        _draw_finding(pen, finding, key, scale, colour(analysis, finding), str(number) if len(analysis.findings) > 1 else "")
+        _draw_finding(pen, finding, key, scale, colour(analysis, finding), str(number) if numbered else "")
     return image
 
 
@@ -157,7 +160,7 @@ def _draw_finding(pen: ImageDraw.ImageDraw, finding: Finding, key: KeyImage, sca
     corner: Point | None = None
     if finding.outline is not None and shows(key, finding.outline.sop_instance_uid, finding.outline.frame):
         points = scale.points(finding.outline.points)
-        pen.line(points, fill=ink, width=2, joint="curve")
+        pen.line(points, fill=ink, width=2)
         corner = max(points)
     for line in finding.lines:
         if shows(key, line.sop_instance_uid, line.frame):
@@ -165,5 +168,10 @@ def _draw_finding(pen: ImageDraw.ImageDraw, finding: Finding, key: KeyImage, sca
             pen.line(points, fill=ink, width=2)
             corner = corner or max(points)
     if number and corner is not None:
-        font = ImageFont.load_default(_TEXT)
-        pen.text((corner[0] + 3, corner[1] - _TEXT / 2), number, ink, font, stroke_width=1, stroke_fill=(0, 0, 0))
+        pen.text((corner[0] + 3, corner[1] - _TEXT / 2), number, ink, font(_TEXT), stroke_width=1, stroke_fill=(0, 0, 0))
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own Latin font: the same on every machine."""
+    return ImageFont.load_default(size)

@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from domain.results import Analysis, KeyImage
-from sr_writer.drawing import drawn
+from sr_writer.drawing import drawn, font
 from sr_writer.telling import DISCLAIMER, Entry, legend
 
 SIDE: Final = 768  # pixels of the longer side of the image
@@ -71,17 +71,17 @@ def _gallery(analysis: Analysis, keys: Sequence[KeyImage], sizes: Sizes) -> Imag
     step = _TILE + _LINE
     rows = -(-len(keys) // _ACROSS)
     sheet = Image.new("RGB", (_ACROSS * (_TILE + 4), rows * step), _BLACK)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    pen = ImageDraw.Draw(sheet)
     for number, key in enumerate(keys):
         left, top = number % _ACROSS * (_TILE + 4), number // _ACROSS * step
         sheet.paste(drawn(analysis, key, _TILE, sizes), (left, top))
-        pen.text((left, top + _TILE + 2), key.caption[:28], _WHITE, font)
+        pen.text((left, top + _TILE + 2), key.caption[:28], _WHITE, font(12))
     return sheet
 
 
 def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
     """The image with a panel of text at its right and the kind of use below both; the panel decides the height if longer."""
-    font, bold = ImageFont.load_default(15), ImageFont.load_default(22)
+    bold = font(22)
     lines = [(colour if i == 0 else None, part) for colour, text in entries[1:] for i, part in enumerate(_wrapped(text))]
     height = max(image.height, 3 * _MARGIN + 30 + _LINE * len(lines)) + 2 * _MARGIN + _LINE
     width = max(image.width + _PANEL, round(2 * _MARGIN + bold.getlength(DISCLAIMER)))
@@ -94,7 +94,7 @@ def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
         y = top + 30 + _LINE * number
         if colour is not None:
             draw.rectangle((left, y + 3, left + 12, y + 15), fill=colour)
-        draw.text((left + (18 if colour is not None else 0), y), text, _WHITE, font)
+        draw.text((left + (18 if colour is not None else 0), y), text, _WHITE, font(15))
     draw.text((_MARGIN, height - _MARGIN - _LINE), DISCLAIMER, _AMBER, bold)
     return sheet
 

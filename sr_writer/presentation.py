@@ -22,6 +22,7 @@ from sr_writer.heading import Heading
 from sr_writer.telling import DISCLAIMER, name, value_of
 
 ROLE: Final = "gsps"
+MOST_FINDINGS: Final = 2000  # the report has them all
 MOST_MARKS: Final = 2000  # of one kind on one image; a viewer draws each as an object of its own
 _LONGEST_TEXT: Final = 120  # characters beside an outline
 _COLUMNS_OF_ALL: Final = 10  # first place for the words over the image, in pixels
@@ -64,7 +65,7 @@ def _pictures(analysis: Analysis, images: Mapping[str, Dataset]) -> list[_Pictur
     found: dict[tuple[str, int], _Picture] = {}
     for key in analysis.key_images:
         _at(found, images, key.sop_instance_uid, key.frame, key)
-    for number, finding in enumerate(analysis.findings, 1):
+    for number, finding in enumerate(analysis.findings[:MOST_FINDINGS], 1):
         ink = colour(analysis, finding)
         for uid, frame, points in _lines(finding):
             if (picture := _at(found, images, uid, frame)) is not None:

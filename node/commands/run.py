@@ -10,6 +10,8 @@ from domain.jobs import Answer, Outcome
 from node.commands.options import Commands, command, now
 from node.commands.output import show_json, show_table
 
+OUTPUTS = frozenset({"sr", "seg", "labelmap", "fractional", "gsps", "sc", "pdf", "ann", "kos", "sr-comprehensive", "sr-enhanced"})
+
 
 def register(commands: Commands) -> None:
     """Add the command."""
@@ -18,7 +20,11 @@ def register(commands: Commands) -> None:
     )
     run.add_argument("--model", required=True, metavar="PACKAGE", help="folder, .zip or the id of a shipped model")
     run.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets one folder per study, named by its UID")
-    run.add_argument("--outputs", default="sr,seg", help="comma separated, default: sr,seg")
+    run.add_argument(
+        "--outputs",
+        default="sr,seg",
+        help=f"comma separated, of {', '.join(sorted(OUTPUTS))}; default: sr,seg",
+    )
     run.add_argument("--institution", default="", help="stands in the results")
     run.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"))
     run.add_argument("study", nargs="+", type=Path, metavar="STUDY_DIR")
@@ -31,8 +37,8 @@ def _run(args: argparse.Namespace) -> int:
     from node.files import find
 
     outputs = {word.strip() for word in args.outputs.split(",")}
-    if not outputs or outputs - {"sr", "seg"}:
-        raise ConfigurationError("--outputs must be sr, seg or sr,seg")
+    if unknown := sorted(outputs - OUTPUTS):
+        raise ConfigurationError(f"--outputs: {unknown[0]!r} is none of {', '.join(sorted(OUTPUTS))}")
     path = find_package(args.model, Path.cwd())
     package = load(path)
     found = find(args.study)

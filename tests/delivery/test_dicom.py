@@ -9,8 +9,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from delivery.dicom import echo, is_transient, send
 from domain.destinations import Destination
 from domain.errors import PermanentError, TransientError
+from sr_writer.results import documents
 from tests import peers
 from tests.ct_series import Series, part10
+from tests.sr_writer import cases, colour_cases
+from tests.sr_writer.reading import saved
 
 CT_ONLY = """
 [[TransferSyntaxes]]
@@ -117,6 +120,38 @@ def test_what_the_pacs_does_not_take_is_answered_and_the_rest_still_goes(tmp_pat
     assert sent[1].comment == "not accepted: MR Image Storage in Explicit VR Little Endian"
     assert "Implicit VR Little Endian" in sent[3].comment
     assert not sent[1].accepted
+
+
+@pytest.mark.peer
+def test_an_archive_that_takes_implicit_vr_only_gets_it_and_the_same_content(tmp_path: Path, images: list[Path]) -> None:
+    with peers.storescp("+xi", "+B") as scp:
+        sent = send(to(scp.port), images)
+        kept = {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, scp.files())}
+    assert [one.status for one in sent] == [0] * 5
+    assert {ds.file_meta.TransferSyntaxUID for ds in kept.values()} == {ImplicitVRLittleEndian}
+    for file in images:
+        original = pydicom.dcmread(file)
+        ds = kept[original.SOPInstanceUID]
+        assert [element.tag for element in ds] == [element.tag for element in original]
+        assert ds.PixelData == original.PixelData and ds.PatientName == original.PatientName
+
+
+@pytest.mark.peer
+def test_results_of_every_kind_survive_the_way_into_implicit_vr(tmp_path: Path) -> None:
+    files = []
+    for case in (cases.positive(outputs=("sr", "seg", "sc", "gsps", "pdf", "kos")), colour_cases.microscope(outputs=("ann",))):
+        for document in documents(*case.arguments):
+            files.append(tmp_path / f"{document.role}.dcm")
+            files[-1].write_bytes(saved(document))
+    with peers.storescp("+xi", "+B") as scp:
+        assert [one.status for one in send(to(scp.port), files)] == [0] * len(files)
+        kept = {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, scp.files())}
+    for file in files:
+        original = pydicom.dcmread(file)
+        found, expected = kept[original.SOPInstanceUID].to_json_dict(), original.to_json_dict()
+        for pixels in (found.get("7FE00010", {}), expected.get("7FE00010", {})):
+            pixels.pop("vr", None)  # implicit VR has none: the reader takes OW (PS3.5 A.1)
+        assert found == expected, file.name
 
 
 @pytest.mark.peer

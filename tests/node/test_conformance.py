@@ -6,7 +6,7 @@ import pytest
 
 from node.__main__ import main
 from node.config_keys import KEYS
-from node.conformance import CLASSES
+from node.ladder import CLASSES
 from tests.inference import small_package
 
 BASE = """
@@ -44,7 +44,9 @@ def test_titles_ports_models_and_classes_are_those_of_the_configuration(said: ob
 
 
 def test_what_is_switched_on_is_said(said: object) -> None:
-    text = said("count = true\n[console]\nstow = true\n")  # type: ignore[operator]
+    text = said("count = true\ncommitment = true\noutputs = ['sr']\n[console]\nstow = true\n")  # type: ignore[operator]
+    assert "Enhanced SR Storage" in text and "Encapsulated PDF Storage" in text and "| pacs | dicom | Storage Commitment" in text
+    assert "Segmentation Storage" not in text
     assert "origin server" in text and "Study Root Query/Retrieve" in text
 
 
