@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 
-from bench import engines, phantoms
+from bench import engines, phantoms, starving
 from bench.rows import Row, UnmeasurableError, alone, compare
 from inference.acceptance import accept
 from inference.analyse import Analyser, choose
@@ -42,6 +42,7 @@ def measure(rounds: int, package: str, folder: Path, most_tiles: int = TILES[-1]
     yield from _reading(model, chosen.precision, rounds, folder)
     yield from _streaming(path, chosen.precision, rounds, folder)
     yield from _tiles(most_tiles)
+    yield from starving.measure(rounds, folder)
 
 
 def _pipeline(model: Package, precision: str, rounds: int, folder: Path) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from domain.errors import PermanentError, TransientError
 
-NICE = 10  # whoever receives images goes first; nothing is lost while nobody else wants the core
+NICE = 5  # whoever receives images goes first; nothing is lost while nobody else wants the core
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

@@ -57,3 +57,18 @@ def grow(megabytes: int) -> int:
     block = bytearray(os.urandom(1024)) * (1024 * megabytes)
     threading.Event().wait(3)
     return len(block)
+
+
+def tiles(pause: str, progress: str, count: int) -> int:
+    """Rests as a job does before each batch; how far it is stands in ``progress``."""
+    from inference import running
+    from node import work
+
+    done = 0
+    with running.resting(lambda: work._rest(pause)):
+        for done in range(1, count + 1):
+            for rest in running._RESTS:
+                rest()
+            with open(progress, "w") as file:
+                file.write(str(done))
+    return done

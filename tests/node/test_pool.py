@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import PermanentError, TransientError
+from node import worker
 from node.pool import OverMemoryError, Pool, WorkerDiedError
 from tests.node import tasks
 
@@ -177,4 +178,4 @@ def test_a_task_within_its_memory_is_left_alone(pool: Pool) -> None:
 
 
 def test_workers_leave_the_cores_to_whoever_receives(pool: Pool) -> None:
-    assert pool.submit(os.nice, 0).result(30) >= 10
+    assert pool.submit(os.nice, 0).result(30) >= worker.NICE > 0

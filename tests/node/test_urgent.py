@@ -1,5 +1,6 @@
 """Urgent studies: they go first, overtake what runs, and nothing is lost by it."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from domain.jobs import JobKind, Order, Priority
 from domain.moves import JobState
 from inference import running
 from node import work
+from node.express import Express
+from node.pool import Pool, WorkerDiedError
 from node.urgency import priority_of
+from tests.node import tasks
 from tests.node.configuration import TEXT
 from tests.node.stage import GOOD, Stage
+from tests.peers import wait_for
 
 
 def header(**values: object) -> Dataset:
@@ -180,3 +185,37 @@ def test_work_rests_before_the_next_batch_while_the_file_is_there(tmp_path: Path
         for rest in running._RESTS:
             rest()
     assert len(naps) == 3 and running._RESTS == []
+
+
+def test_a_running_job_rests_at_the_next_batch_goes_on_and_can_be_killed_while_it_rests(tmp_path: Path) -> None:
+    pause, progress = tmp_path / "pause", tmp_path / "progress"
+    with Pool(1) as pool:
+        future = pool.submit(tasks.tiles, str(pause), str(progress), 10**9)
+        wait_for(progress.exists, "the first tile", 120)
+        pause.touch()
+        stood = wait_for(lambda: _stands(progress), "rest")
+        assert pool_of_one_answers() == 3 and progress.read_text() == stood
+        pause.unlink()
+        wait_for(lambda: progress.read_text() not in ("", stood), "going on")
+        pause.touch()
+        wait_for(lambda: _stands(progress), "rest")
+        assert pool.kill(future)
+        with pytest.raises(WorkerDiedError):
+            future.result(30)
+
+
+def pool_of_one_answers() -> int:
+    express = Express()
+    try:
+        return express.submit(tasks.add, 1, 2).result(60)
+    finally:
+        express.shutdown()
+
+
+def _stands(progress: Path) -> str:
+    """How far it is, when nothing moves any more."""
+    seen = set()
+    for _ in range(4):
+        seen.add(progress.read_text())
+        threading.Event().wait(0.1)
+    return seen.pop() if len(seen) == 1 else ""
