@@ -67,6 +67,7 @@ class Network:
     overlap: int
     blend: str
     outputs: tuple[Output, ...]
+    fit: str = "letterbox"  # way "whole": or "stretch", which does not keep the aspect
 
     def output(self, kind: str) -> Output | None:
         """The output of this kind, if there is one (scores: the first)."""
@@ -271,6 +272,7 @@ def _network(table: Table, kind: str, known: tuple[int, ...]) -> Network:
         overlap=table.integer("overlap", 0, min(rows, columns) // 2, min(rows, columns) // 8) if tiles else 0,
         blend=table.choice("blend", ("gaussian", "constant"), "gaussian") if tiles else "constant",
         outputs=outputs,
+        fit="letterbox" if tiles else table.choice("fit", ("letterbox", "stretch"), "letterbox"),
     )
     table.done()
     if not outputs:

@@ -60,6 +60,14 @@ def letterbox(image: RGB, size: tuple[int, int], origin: tuple[float, float] = (
     return canvas, Place(scale, shift, (origin[0], origin[1], origin[0] + columns, origin[1] + rows))
 
 
+def stretched(image: RGB, size: tuple[int, int], origin: tuple[float, float] = (0.0, 0.0)) -> tuple[RGB, Place]:
+    """The whole image in ``size`` (rows, columns), its aspect not kept; ``origin`` as in ``letterbox``."""
+    rows, columns = image.shape[:2]
+    scale = (size[1] / columns, size[0] / rows)
+    shift = (origin[0] * scale[0], origin[1] * scale[1])
+    return resized(image, *size), Place(scale, shift, (origin[0], origin[1], origin[0] + columns, origin[1] + rows))
+
+
 def starts(length: int, tile: int, overlap: int) -> list[int]:
     """Where tiles begin along one side, at multiples of 32; the last one reaches the end, or up to 31 pixels beyond it."""
     if length <= tile:
