@@ -100,7 +100,7 @@ def read_plan(data: object, layer_of: dict[int, int], units: str = "HU") -> Plan
         summary_positive=_words(summary, "positive", quantities),
         summary_negative=_words(summary, "negative", quantities),
         translations=_translations(summary, quantities),
-        findings=tuple(_finding(item, quantities, layer_of) for item in table.tables("findings")),
+        findings=tuple(_finding(item, quantities, layer_of) for item in table.tables("findings", most=255)),
         statements=tuple(_statement(item, quantities) for item in table.tables("statements")),
         window=_window(pictures),
         caption=_words(pictures, "caption", (*quantities, "label")),

@@ -141,8 +141,8 @@ def _inputs(manifest: Manifest, head: Head, index: int, position: int, image: RG
         origin = (float(int(view.left)), float(int(view.top)))
         shown = np.ascontiguousarray(image[int(view.top) : int(view.bottom), int(view.left) : int(view.right)])
     if network.way == "whole":
-        whole = fit.stretched if network.fit == "stretch" else fit.letterbox
-        pixels, place = whole(shown, network.size, origin)
+        fitted = fit.stretched if network.fit == "stretch" else fit.letterbox
+        pixels, place = fitted(shown, network.size, origin)
         yield Piece(Opened(index, position, image, found, place, network.size, 1), place, True), pixels
         return
     pieces = list(fit.tiles(shown, network.size, network.overlap, network.scale, origin))

@@ -89,7 +89,9 @@ def _padded(values: Values, inferer: Inferer) -> tuple[Values, tuple[int, ...]]:
     if not any(missing):
         return values, before
     around = [(a, n - a) for a, n in zip(before, missing, strict=True)]
-    return np.pad(values, around, constant_values=np.float32(inferer.cval)), before
+    if inferer.padding == "constant":
+        return np.pad(values, around, constant_values=np.float32(inferer.cval)), before
+    return np.pad(values, around, mode="edge" if inferer.padding == "replicate" else "reflect"), before
 
 
 def _windows(inferer: Inferer, shape: tuple[int, ...]) -> tuple[int, list[list[int]], Values]:

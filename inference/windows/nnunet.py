@@ -19,12 +19,14 @@ def crop_to_nonzero(field: Field) -> Field:
 
 
 def resample_to_spacing(field: Field, wanted: tuple[float, ...], order: int = 3, order_z: int = 0) -> Field:
-    """Voxels of about ``wanted`` mm by splines of ``order``; where voxels are far longer than wide, slice by slice instead,
-    and ``order_z`` (0: nearest) along the long axis."""
-    old = np.array(field.values.shape)
-    shape = tuple(int(n) for n in np.round(old * field.spacing / np.array(wanted)))
+    """Voxels of about ``wanted`` mm (not above 0: as they are) by splines of ``order``.
+
+    Where voxels are far longer than wide: slice by slice instead, and ``order_z`` (0: nearest) along the long axis.
+    """
+    old, target = np.array(field.values.shape), np.where(np.array(wanted) > 0, wanted, field.spacing)
+    shape = tuple(int(n) for n in np.round(old * field.spacing / target))
     shape = tuple(max(n, 1) for n in shape)
-    axis = separate_axis(field.spacing, np.array(wanted))
+    axis = separate_axis(field.spacing, target)
     values = spline(field.values, shape, order) if axis is None else _by_slices(field.values, shape, axis, order, order_z)
     factors = old / np.array(shape)
     return field.moved(np.asarray(values, np.float32), scaling(factors, 0.5 * factors - 0.5))

@@ -25,6 +25,7 @@ class Inferer:
     overlap: tuple[float, float, float]
     mode: str
     sigma_scale: float
+    padding: str  # of what is smaller than a window: "constant" (``cval``), "replicate", "reflect"
     cval: float
 
 
@@ -54,11 +55,11 @@ def _sliding(table: Table) -> Inferer:
     return Inferer("SlidingWindowInferer", (roi[0], roi[1], roi[2]), None, *_monai(table))
 
 
-def _monai(table: Table) -> tuple[tuple[float, float, float], str, float, float]:
+def _monai(table: Table) -> tuple[tuple[float, float, float], str, float, str, float]:
     overlap = table.number("overlap", 0, 0.95, 0.25)
     mode = table.choice("mode", ("constant", "gaussian"), "constant")
-    table.choice("padding_mode", ("constant",), "constant")
-    return (overlap,) * 3, mode, table.number("sigma_scale", 0.01, 1, 0.125), table.number("cval", default=0.0)
+    padding = table.choice("padding_mode", ("constant", "replicate", "reflect"), "constant")
+    return (overlap,) * 3, mode, table.number("sigma_scale", 0.01, 1, 0.125), padding, table.number("cval", default=0.0)
 
 
 def _slices(table: Table) -> Inferer:
@@ -74,7 +75,7 @@ def _with_one(size: tuple[int, ...], flat: int) -> tuple[int, int, int]:
 
 def _simple(table: Table) -> Inferer:
     roi = table.integers("roi_size", 3, 3, 1, 1024)
-    return Inferer("SimpleInferer", (roi[0], roi[1], roi[2]), None, (0.0, 0.0, 0.0), "constant", 0.125, 0.0)
+    return Inferer("SimpleInferer", (roi[0], roi[1], roi[2]), None, (0.0, 0.0, 0.0), "constant", 0.125, "constant", 0.0)
 
 
 def _nnunet(table: Table) -> Inferer:
@@ -83,7 +84,7 @@ def _nnunet(table: Table) -> Inferer:
     roi = _with_one(size, 0) if flat == 0 else (size[0], size[1], size[2])
     step = table.number("tile_step_size", 0.1, 1, 0.5)
     weighting = "gaussian" if table.flag("use_gaussian", True) else "constant"
-    return Inferer("nnUNetPredictor", roi, flat, (step,) * 3, weighting, 0.125, 0.0)
+    return Inferer("nnUNetPredictor", roi, flat, (step,) * 3, weighting, 0.125, "constant", 0.0)
 
 
 INFERERS: dict[str, Callable[[Table], Inferer]] = {
@@ -187,7 +188,7 @@ def _zscore(table: Table) -> Step:
 
 
 def _nnunet_resampling(table: Table) -> Step:
-    wanted = table.numbers("spacing", 3, 3, 0.01, 100)
+    wanted = table.numbers("spacing", 3, 3, -1, 100)
     order, order_z = table.integer("order", 0, 5, 3), table.integer("order_z", 0, 1, 0)
     return lambda field: nnunet.resample_to_spacing(field, wanted, order, order_z)
 

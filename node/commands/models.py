@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from domain.errors import PackageError
-from node.commands import quality
+from node.commands import bring, quality
 from node.commands.options import Commands, command
 from node.commands.output import show_json, show_pairs, show_table
 
@@ -20,6 +20,7 @@ def register(commands: Commands) -> None:
     )
     verify.add_argument("package", metavar="PACKAGE", nargs="*", help="default: all that came with this version")
     quality.register(group)
+    bring.register(group)
     verify.add_argument("--files-only", action="store_true", help="do not run the golden cases")
 
 
