@@ -18,6 +18,7 @@ from inference.descriptors import read_segments
 from inference.images.contract import KINDS
 from inference.images.package import ImagePackage
 from inference.images.package import understand as understand_images
+from inference.keys import Table
 from inference.measure import MOST_COMBINATIONS, combinations
 from inference.plan import Plan, read_plan
 from inference.steps.post import PostStep
@@ -173,7 +174,9 @@ def understand(files: archive.Files, digest: str = "") -> AnyPackage:
 def _kind(about: dict[str, object]) -> object:
     """``kind`` of ``[input]``; what has none is a package over volumes."""
     table = about.get("input")
-    return table.get("kind", "volume") if isinstance(table, dict) else ""
+    if not isinstance(table, dict) or "kind" not in table:
+        return "volume"
+    return Table(table, "package.toml: input").choice("kind", KINDS)
 
 
 def _tracked(segments: tuple[Segment, ...], package_id: str, plan: Plan) -> tuple[Segment, ...]:

@@ -34,7 +34,8 @@ class FrameIndex:
     def data(self, index: int) -> bytes:
         """The bytes of one frame, counted from 0."""
         if not self.encapsulated:
-            return bytes(self._value[index * self._size : (index + 1) * self._size])
+            last = index == self.count - 1  # an odd length is padded, and in words of big endian the last byte lies there
+            return bytes(self._value[index * self._size : (index + 1) * self._size + (self._size % 2 if last else 0)])
         return b"".join(self._value[start : start + length] for start, length in self._frames[index])
 
 
