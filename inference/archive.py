@@ -47,6 +47,12 @@ def sums(files: Files) -> bytes:
     return "".join(lines).encode()
 
 
+def forget_weights(files: dict[str, bytes]) -> None:
+    """Takes networks and golden cases out of memory, when whoever needed them is done: they are large, and compiled by now."""
+    for name in [name for name in files if name.endswith((".bin", ".onnx", ".npz"))]:
+        del files[name]
+
+
 def verify(files: Files) -> str:
     """The digest of the package (SHA-256 of ``SHA256SUMS``), when every file is as sealed; raises PackageError."""
     if SUMS not in files:

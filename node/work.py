@@ -15,6 +15,7 @@ from domain.jobs import Answer, Order, Outcome
 from domain.results import Algorithm, Analysis
 from inference import acceptance, running
 from inference.analyse import AnyAnalyser, analyser_of
+from inference.archive import forget_weights
 from inference.kept import Kept
 from inference.package import AnyPackage, load
 from inference.source import Source
@@ -83,6 +84,8 @@ def analyser_for(order: Order | EarlyOrder) -> AnyAnalyser:
         package = _package(order)
         cache = Path(order.data_dir) / COMPILED if order.spool_dir else None  # not into a results folder
         _ANALYSERS[key] = analyser_of(package, order.precision, order.threads, cache, order.streams, order.batch)
+        if isinstance(package.files, dict):
+            forget_weights(package.files)  # for as long as this worker lives
     return _ANALYSERS[key]
 
 
