@@ -94,6 +94,11 @@ class Package:
         return self.manifest.procedure
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The files of its networks."""
+        return (self.network.file,)
+
+    @property
     def peak_memory(self) -> int:
         """Bytes of resident memory a job needs at most; 0: the package does not say."""
         return self.manifest.peak_memory_mb * 1_000_000

@@ -5,6 +5,7 @@ Needs the extra ``train`` (nncf); a node never does. What comes out is data besi
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
+from scipy import ndimage
 
 from domain.errors import PackageError
 from inference import archive, golden, running
@@ -22,8 +24,11 @@ from inference.package import AnyPackage, load, seal, understand
 from inference.source import Source
 
 MOST_INPUTS: Final = 300  # what NNCF looks at by default
+FEWEST_INPUTS: Final = 24
+MOST_BYTES: Final = 300_000_000  # of all inputs; of large ones there are fewer
 MOST_DROP: Final = 0.01  # of the agreement with FP32, see ``agreement``
 _LABELS = ("u", "i")
+_SPARSE: Final = 0.05  # of the pixels: a map of points
 _FP32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 Array = npt.NDArray[Any]
@@ -50,32 +55,44 @@ class _Inputs:
         """One input, as it was given to the network."""
         if self._seen % self._step == 0:
             self.kept.append(np.array(value, copy=True)[None])
+            self._most = min(self._most, max(FEWEST_INPUTS, MOST_BYTES // self.kept[-1].nbytes))
         self._seen += 1
         if len(self.kept) > self._most:
             self.kept, self._step = self.kept[::2], self._step * 2
 
 
 def quantize(folder: Path, out: Path | None = None, studies: Iterable[Sequence[Source]] = ()) -> Quantized:
-    """Writes the INT8 network into ``folder``, or into a copy of it at ``out``, and seals it again.
+    """Writes INT8 networks into ``folder``, or into a copy of it at ``out``, and seals it again.
 
-    The network is observed on the package's golden cases and on ``studies`` (images of one study each). Nothing is written when
-    a golden case fails in INT8. Raises PackageError.
+    The networks are observed on the package's golden cases and on ``studies`` (images of one study each). Nothing is written
+    when a golden case fails in INT8. Raises PackageError.
     """
     package = load(folder)
     _check(package, folder, out)
-    core = ov.Core()
     inputs = _observed(package, studies)
-    model = read_network(core, package.weights(), package.network.file, package.network.input, inputs[0].shape)
-    reference = _answers(core.compile_model(model, "CPU", _FP32), inputs)
-    small = _quantized(model, inputs, reference)
-    files = {**package.files, **_serialized(small, package.network.file)}
+    files, agreed = dict(package.files), 1.0
+    for network, heard in inputs.items():
+        made, agrees = _small(package, network, heard)
+        files |= made
+        agreed = min(agreed, agrees)
     files["package.toml"] = _noted(package.files["package.toml"])
-    agreed = agreement(reference, _answers(core.compile_model(small, "CPU", _FP32), inputs))
     cases = golden.check(understand(files), "int8")
     wrong = [f"{case.case}: {case.words}" for case in cases if not case.agrees]
     if wrong:
         raise PackageError(f"in INT8 the golden cases of {package.id} fail, nothing was written: {'; '.join(wrong)}")
-    return Quantized(_written(files, out or folder), len(inputs), agreed, tuple(cases))
+    return Quantized(_written(files, out or folder), len(inputs[package.network.file]), agreed, tuple(cases))
+
+
+def _small(package: AnyPackage, network: str, inputs: list[Array]) -> tuple[dict[str, bytes], float]:
+    """The files of the INT8 form of one network, and how much it agrees."""
+    core = ov.Core()
+    weights = package.weights("fp32", network)
+    entry = (core.read_model(*weights) if weights[1] else core.read_model(weights[0])).input(0).get_any_name()
+    model = read_network(core, weights, network, entry, inputs[0].shape)
+    reference = _answers(core.compile_model(model, "CPU", _FP32), inputs)
+    small = _quantized(model, inputs, reference)
+    agreed = agreement(reference, _answers(core.compile_model(small, "CPU", _FP32), inputs))
+    return _serialized(small, network), agreed
 
 
 def strip(folder: Path) -> None:
@@ -87,12 +104,22 @@ def strip(folder: Path) -> None:
 
 
 def agreement(reference: Sequence[Sequence[Array]], found: Sequence[Sequence[Array]]) -> float:
-    """The mean over outputs: for labels the mean Dice of all values but 0, for numbers 1 - mean difference / mean size."""
-    scores = []
+    """The mean over outputs of what counts for what they mean; 1 is equal.
+
+    Labels: mean Dice of all values but 0. Maps of probabilities: Dice of where they reach one half; maps of single points (few
+    pixels above 0): Dice of squares of 5 pixels around points above 0.3, so that a shift by a pixel costs little. Other
+    probabilities: 1 - mean difference. Other numbers count only where there is nothing else: 1 - mean difference / mean size.
+    """
+    scores, others = [], []
     for number in range(len(reference[0])):
         left, right = (np.concatenate([answer[number] for answer in answers]) for answers in (reference, found))
-        scores.append(_dice(left, right) if left.dtype.kind in _LABELS else _closeness(left, right))
-    return float(np.mean(scores))
+        if left.dtype.kind in _LABELS:
+            scores.append(_dice(left, right))
+        elif left.min() >= 0 and left.max() <= 1:
+            scores.append(_probabilities(left, right))
+        else:
+            others.append(_closeness(left, right))
+    return float(np.mean(scores or others))
 
 
 def _dice(left: Array, right: Array) -> float:
@@ -100,6 +127,16 @@ def _dice(left: Array, right: Array) -> float:
     if not values:
         return float((left == right).mean())
     return float(np.mean([2 * ((left == v) & (right == v)).sum() / ((left == v).sum() + (right == v).sum()) for v in values]))
+
+
+def _probabilities(left: Array, right: Array) -> float:
+    if left.ndim == 4:
+        points = (left > 0).mean() < _SPARSE
+        size = (1, 1, 5, 5) if points else (1, 1, 1, 1)
+        ours, theirs = (ndimage.maximum_filter(a, size) >= (0.3 if points else 0.5) for a in (left, right))
+        if ours.any():
+            return _dice(ours.astype(np.uint8), theirs.astype(np.uint8))
+    return 1 - float(np.abs(left - right).mean())
 
 
 def _closeness(left: Array, right: Array) -> float:
@@ -116,16 +153,19 @@ def _check(package: AnyPackage, folder: Path, out: Path | None) -> None:
         raise PackageError(f"the package {package.id} has an INT8 network already")
 
 
-def _observed(package: AnyPackage, studies: Iterable[Sequence[Source]]) -> list[Array]:
-    heard = _Inputs(MOST_INPUTS)
+def _observed(package: AnyPackage, studies: Iterable[Sequence[Source]]) -> dict[str, list[Array]]:
+    """What reached each network; a second network that saw nothing stays as it is."""
+    heard = {network: _Inputs(MOST_INPUTS) for network in package.networks}
     analyser = analyser_of(package, "fp32")
-    with running.overheard(package.network.file, heard.hear):
+    with ExitStack() as listening:
+        for network, inputs in heard.items():
+            listening.enter_context(running.overheard(network, inputs.hear))
         golden.run(analyser)
         for sources in studies:
             analyser.analyse(sources)
-    if not heard.kept:
+    if not heard[package.network.file].kept:
         raise PackageError(f"nothing in the golden cases of {package.id} reaches its network")
-    return heard.kept
+    return {network: inputs.kept for network, inputs in heard.items() if inputs.kept}
 
 
 def _answers(compiled: Any, inputs: Sequence[Array]) -> list[list[Array]]:

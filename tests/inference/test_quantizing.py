@@ -64,16 +64,26 @@ def test_an_int8_file_that_package_toml_does_not_name_has_no_place(tmp_path: Pat
         quantizing.seal(folder)
 
 
-def test_agreement_is_dice_for_labels_and_closeness_for_numbers() -> None:
+def test_agreement_is_what_counts_for_each_kind_of_output() -> None:
     labels = [[np.array([[0, 1, 1, 2]], np.uint8)]]
     other = [[np.array([[0, 1, 0, 2]], np.uint8)]]
     assert quantizing.agreement(labels, labels) == 1
     assert quantizing.agreement(labels, other) == pytest.approx((2 / 3 + 1) / 2)
+    maps, other_maps = np.zeros((2, 1, 1, 64, 64), np.float32)
+    maps[0, 0, :32], other_maps[0, 0, :16] = 0.9, 0.9
+    assert quantizing.agreement([[maps]], [[other_maps]]) == pytest.approx(2 / 3)
+    points, moved, lost = np.zeros((3, 1, 1, 64, 64), np.float32)
+    points[0, 0, 10, 10] = moved[0, 0, 10, 11] = 0.8
+    assert quantizing.agreement([[points]], [[moved]]) == pytest.approx(0.8)
+    assert quantizing.agreement([[points]], [[lost]]) == 0
+    shares, near = np.array([[0.9, 0.1]], np.float32), np.array([[0.8, 0.2]], np.float32)
+    assert quantizing.agreement([[shares]], [[near]]) == pytest.approx(0.9)
     numbers, off = [[np.array([[1.0, -1.0]], np.float32)]], [[np.array([[1.0, -0.5]], np.float32)]]
     assert quantizing.agreement(numbers, off) == pytest.approx(0.75)
 
 
-def test_observed_inputs_are_thinned_out_evenly() -> None:
+def test_observed_inputs_are_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantizing, "FEWEST_INPUTS", 4)
     inputs = quantizing._Inputs(4)
     for number in range(20):
         inputs.hear(np.array([number]))
