@@ -14,7 +14,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from sr_writer.rules import Rule
+from sr_writer.rule import Rule, on
 from sr_writer.telling import DISCLAIMER
 
 Headers = Sequence[Dataset]
@@ -176,22 +176,28 @@ _OLD: Final = "archives and viewers of before 2005: Secondary Capture is one fra
 _STATE: Final = "PS3.3 C.11.11"
 
 COMPANION_RULES: Final = (
-    Rule("plain-colour", _is_picture, _plain_colour, "the one form of colour that everything shows", _OLD),
-    Rule("no-ruler", _is_picture, _no_ruler, "somebody would measure on a picture that was scaled", "PS3.3 C.8.6.2"),
-    Rule("use-in-picture", _is_picture, _use_stated, "the header must warn as the pixels do", "product"),
-    Rule("use-in-state", _is_state, _use_stated, "the header must warn as the graphics do", "product"),
-    Rule("page-readable", _is_page, _readable_page, "a reader opens the bytes as they are", "PS3.3 C.24.2"),
-    Rule("page-titled", _is_page, _titled, "lists of documents show the title", "PS3.3 C.24.2.3"),
-    Rule("layer", _is_state, _layered, "viewers drop graphics of an unknown layer", "PS3.3 C.10.5"),
-    Rule("displayed-area", _is_state, _areas, "DCMTK shows no image without one", "PS3.3 C.10.4"),
-    Rule("related", _is_state, _related, "viewers load the images of this list only", _STATE),
+    Rule("plain-colour", _is_picture, on(_plain_colour), "the one form of colour that everything shows", _OLD),
+    Rule("no-ruler", _is_picture, on(_no_ruler), "somebody would measure on a picture that was scaled", "PS3.3 C.8.6.2"),
+    Rule("use-in-picture", _is_picture, on(_use_stated), "the header must warn as the pixels do", "product"),
+    Rule("use-in-state", _is_state, on(_use_stated), "the header must warn as the graphics do", "product"),
+    Rule("page-readable", _is_page, on(_readable_page), "a reader opens the bytes as they are", "PS3.3 C.24.2"),
+    Rule("page-titled", _is_page, on(_titled), "lists of documents show the title", "PS3.3 C.24.2.3"),
+    Rule("layer", _is_state, on(_layered), "viewers drop graphics of an unknown layer", "PS3.3 C.10.5"),
+    Rule("displayed-area", _is_state, on(_areas), "DCMTK shows no image without one", "PS3.3 C.10.4"),
+    Rule("related", _is_state, on(_related), "viewers load the images of this list only", _STATE),
     Rule(
-        "graphics-inside", _is_state, _graphics_inside, "a graphic beside its image is wrong whatever it says", "PS3.3 C.10.5.1.1"
+        "graphics-inside",
+        _is_state,
+        on(_graphics_inside),
+        "a graphic beside its image is wrong whatever it says",
+        "PS3.3 C.10.5.1.1",
     ),
-    Rule("rescale", _is_state, _one_rescale, "it replaces that of the image: another one changes what is seen", "PS3.3 C.11.1"),
-    Rule("bulk-counted", _is_bulk, _counted, "readers cut the arrays by these numbers", "PS3.3 C.37.1.2"),
-    Rule("bulk-inside", _is_bulk, _marks_inside, "a mark beside its image is wrong whatever it says", "PS3.3 C.37.1.2"),
-    Rule("bulk-colour", _is_bulk, _coloured, "Slim draws all groups alike without", "Slim 0.46"),
-    Rule("selection-evidence", _is_selection, _evident, "archives fetch by this list", "PS3.3 C.17.6.2"),
-    Rule("selection-title", _is_selection, _of_interest, "viewers list selections by it", "PS3.16 CID 7010"),
+    Rule(
+        "rescale", _is_state, on(_one_rescale), "it replaces that of the image: another one changes what is seen", "PS3.3 C.11.1"
+    ),
+    Rule("bulk-counted", _is_bulk, on(_counted), "readers cut the arrays by these numbers", "PS3.3 C.37.1.2"),
+    Rule("bulk-inside", _is_bulk, on(_marks_inside), "a mark beside its image is wrong whatever it says", "PS3.3 C.37.1.2"),
+    Rule("bulk-colour", _is_bulk, on(_coloured), "Slim draws all groups alike without", "Slim 0.46"),
+    Rule("selection-evidence", _is_selection, on(_evident), "archives fetch by this list", "PS3.3 C.17.6.2"),
+    Rule("selection-title", _is_selection, on(_of_interest), "viewers list selections by it", "PS3.16 CID 7010"),
 )

@@ -140,7 +140,7 @@ def _fractional(analysis: Analysis) -> list[Content]:
             {number: described[each.segment] for number, each in by_number.items()},
             np.array([(n, *line) for n, each in by_number.items() for line in _filled(each)], np.intp),
             pixels,
-            lambda: np.moveaxis(np.stack([each.values for each in maps]), 0, -1),
+            lambda: np.moveaxis(np.stack([_stored(each.values) / np.float32(FULL) for each in maps]), 0, -1),
             maps[0].values.shape,
             maps[0].sop_instance_uids,
             maps[0].frames,

@@ -69,8 +69,6 @@ def _head(content: Content, grid: Grid, described: Dataset, filled: Sequence[int
     head.NumberOfFrames = count
     undefined = content.type is Type.FRACTIONAL and len(content.segments) > 1
     head.SegmentsOverlap = "UNDEFINED" if undefined else "NO"
-    if grid.kind is Kind.PLAIN:
-        head.PatientOrientation = None  # type 2C where there is no Image Orientation (Patient), PS3.3 C.7.6.1
     if grid.kind is not Kind.PLAIN:
         _space(head, grid)
         if _is_volume(content, grid, filled):

@@ -10,15 +10,15 @@ from domain.errors import PermanentError
 from domain.jobs import Outcome
 from domain.results import Algorithm, Analysis, Finding, Statement
 from sr_writer import codes
-from sr_writer.companion_rules import COMPANION_RULES
 from sr_writer.companions import companions
 from sr_writer.content import Content, contents
 from sr_writer.context import Context
 from sr_writer.document import Document
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
+from sr_writer.parametric_map import maps
 from sr_writer.report import evaluations, report
-from sr_writer.rules import check
+from sr_writer.rules import check, errors
 from sr_writer.rungs import plainer
 from sr_writer.segmentation import segmentation
 from sr_writer.source import by_uid, first_of, is_image, readable
@@ -49,6 +49,8 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
         if content.type is Type.BINARY:
             places |= _places(content, document.dataset, by_uid(headers))
             evidence.append(_named(document.dataset))
+    if "pm" in context.outputs:
+        made += [_checked(each, headers) for each in maps(analysis, headers, heading)]
     if "sr" in context.outputs:
         reports = _Reports(analysis, places, headers, heading, evidence).documents()
         reports += [Document(*each) for each in plainer(reports[0].dataset, heading)]
@@ -73,7 +75,7 @@ def _named(dataset: Dataset) -> Dataset:
 
 def _checked(document: Document, headers: Sequence[Dataset], looked_at: Dataset | None = None) -> Document:
     """The document; PermanentError when it, or the part of it that stands for all of it, breaks a rule."""
-    broken = check(looked_at or document.dataset, headers, COMPANION_RULES)
+    broken = errors(check(document.dataset if looked_at is None else looked_at, headers))
     if broken:
         raise PermanentError(f"The {document.role} breaks a rule: {broken[0].rule}: {broken[0].words}")
     return document

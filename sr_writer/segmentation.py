@@ -18,6 +18,7 @@ from sr_writer.document import Document
 from sr_writer.fast_segmentation import streamed
 from sr_writer.grid import Grid, Kind, Plane, grid_of
 from sr_writer.heading import Heading, short
+from sr_writer.multiframe import derive_dimension, number_frames
 
 _LABELS: Final = {Type.BINARY: "AI_SEGMENTS", Type.FRACTIONAL: "AI_PROBABILITY", Type.LABELMAP: "AI_LABELMAP"}
 _WORDS: Final = {Type.BINARY: "segments", Type.FRACTIONAL: "probability", Type.LABELMAP: "label map"}
@@ -35,7 +36,7 @@ def segmentation(content: Content, headers: Sequence[Dataset], heading: Heading,
     if grid.kind is Kind.SLIDE or not (fast or _only_fast(grid)):
         dataset = _described(content, grid, grid.planes, content.array(), heading)
         if grid.kind is Kind.FRAMES:
-            _number_frames(dataset, grid.planes)
+            number_frames(dataset, grid)
         return Document(content.role, dataset), dataset
     return streamed(content, grid, _described(content, grid, grid.planes[:1], _token(content, grid), heading))
 
@@ -56,7 +57,8 @@ def _described(
     content: Content, grid: Grid, planes: Sequence[Plane], array: npt.NDArray[np.generic], heading: Heading
 ) -> Dataset:
     slide = grid.kind is Kind.SLIDE
-    tiled = hd.DimensionOrganizationTypeValues.TILED_FULL if slide else None
+    # TILED_SPARSE: what Slim shows and dciodvfy knows; tiles without a pixel are left out.
+    tiled = hd.DimensionOrganizationTypeValues.TILED_SPARSE if slide else None
     dataset = hd.seg.Segmentation(
         source_images=grid.sources(planes),
         pixel_array=array,
@@ -69,7 +71,7 @@ def _described(
         content_label=_LABELS[content.type],
         content_description=short(heading.algorithm.disclaimer),
         max_fractional_value=FULL,
-        omit_empty_frames=not slide,
+        omit_empty_frames=True,
         tile_pixel_array=slide,
         dimension_organization_type=tiled,
         **heading.arguments(content.role),
@@ -77,7 +79,9 @@ def _described(
     _identify_frames(dataset)
     _no_background(dataset)
     _pad(dataset)
-    _derive_dimension(dataset, heading.uid(content.role + "/dimensions"))
+    derive_dimension(dataset, heading.uid(content.role + "/dimensions"))
+    if grid.kind in (Kind.SLIDE, Kind.PLAIN):
+        dataset.PatientOrientation = ""  # type 2C where there is no Image Orientation (Patient), PS3.3 C.7.6.1
     heading.finish(dataset, heading.describe(_words(content)))
     return dataset
 
@@ -155,16 +159,3 @@ def _pad(dataset: Dataset) -> None:
     bits = int(dataset.NumberOfFrames) * int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated)
     if -(-bits // 8) % 2:
         dataset.PixelData = dataset.PixelData[:-1] + b"\0"
-
-
-def _number_frames(dataset: Dataset, planes: Sequence[Plane]) -> None:
-    """highdicom saw the segmented frames alone and counted them from 1; these are their numbers in the image."""
-    for group in dataset.PerFrameFunctionalGroupsSequence:
-        source = group.DerivationImageSequence[0].SourceImageSequence[0]
-        source.ReferencedFrameNumber = planes[int(source.ReferencedFrameNumber) - 1].frame
-
-
-def _derive_dimension(dataset: Dataset, uid: str) -> None:
-    """highdicom draws the Dimension Organization UID at random (PS3.3 C.7.6.17)."""
-    for item in (*dataset.DimensionOrganizationSequence, *dataset.get("DimensionIndexSequence", ())):
-        item.DimensionOrganizationUID = uid

@@ -37,6 +37,10 @@ _GEOMETRY: Final = (
     "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ImageType",
     "DimensionOrganizationSequence", "DimensionIndexSequence", "SamplesPerPixel", "LossyImageCompression",
     "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    # of slides (PS3.3 C.8.12.4, C.7.6.22)
+    "TotalPixelMatrixColumns", "TotalPixelMatrixRows", "TotalPixelMatrixOriginSequence", "TotalPixelMatrixFocalPlanes",
+    "ImageOrientationSlide", "DimensionOrganizationType", "NumberOfOpticalPaths", "OpticalPathSequence", "ContainerIdentifier",
+    "IssuerOfTheContainerIdentifierSequence", "ContainerTypeCodeSequence", "SpecimenDescriptionSequence",
 )  # fmt: skip
 _EQUIPMENT: Final = (
     "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "StationName",

@@ -87,15 +87,15 @@ MUTANTS: list[tuple[str, str, Change]] = [
 @pytest.mark.parametrize(("role", "rule", "change"), MUTANTS, ids=[rule for _, rule, _ in MUTANTS])
 def test_a_rule_finds_its_fault_and_no_other_rule_complains(role: str, rule: str, change: Change) -> None:
     ds, headers = fresh(role)
-    assert check(ds, headers, COMPANION_RULES) == []
+    assert check(ds, headers) == []
     change(ds)
-    assert [broken.rule for broken in check(ds, headers, COMPANION_RULES)] == [rule]
+    assert [broken.rule for broken in check(ds, headers)] == [rule]
 
 
 def test_a_picture_that_does_not_say_what_it_is_for_is_found() -> None:
     ds, headers = fresh("sc-1")
     ds.ImageComments = ds.DerivationDescription = "A finding"
-    assert [broken.rule for broken in check(ds, headers, COMPANION_RULES)] == ["use-in-picture"]
+    assert [broken.rule for broken in check(ds, headers)] == ["use-in-picture"]
 
 
 def test_every_rule_has_a_reason_a_source_and_a_name_of_its_own() -> None:

@@ -2,17 +2,39 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from domain.results import Field
 from sr_writer import results
+from sr_writer.companion_rules import COMPANION_RULES
 from sr_writer.results import documents
-from sr_writer.rules import RULES, Broken, check
-from tests.sr_writer import cases
+from sr_writer.rules import RULES, Broken, check, check_foreign, errors
+from tests.sr_writer import cases, grids
 from tests.sr_writer.reading import by_role, groups, named
 
-CASE = cases.positive()
+HEAT = cases.Code("130402", "DCM", "Class activation")
+
+
+def everything() -> cases.Case:
+    """An answer with every kind of Segmentation, a map and both reports."""
+    case = cases.positive(outputs=("sr", "seg", "labelmap", "fractional", "pm"))
+    labels = case.analysis.labels
+    assert labels is not None
+    uids = labels.sop_instance_uids
+    left, right = ((labels.layers == number).any(axis=0).astype(np.float32) for number in (3, 5))
+    fields = (
+        Field(grids.PROBABILITY, grids.UNIT, left * np.float32(0.8), uids, segment=3),
+        Field(grids.PROBABILITY, grids.UNIT, right * np.float32(0.5), uids, segment=5),
+        Field(HEAT, grids.UNIT, left * 7 - 2, uids),
+    )
+    return replace(case, analysis=replace(case.analysis, fields=fields))
+
+
+CASE = everything()
 GOOD = by_role(documents(*CASE.arguments))
 
 
@@ -135,43 +157,218 @@ def no_processing(ds: Dataset) -> None:
     ds.ContributingEquipmentSequence = ds.ContributingEquipmentSequence[:1]
 
 
+def other_meaning(ds: Dataset) -> None:
+    last(ds).ConceptNameCodeSequence[0].CodeMeaning = "Measurement group"
+
+
+def hydrated(ds: Dataset) -> None:
+    named(last(ds), "112039")[0].TextValue = "Cornerstone3DTools@^0.1.0:Length"
+
+
+def no_answer(ds: Dataset) -> None:
+    drop(ds, "C0034375")
+    for group in groups(ds):
+        drop(group, "111017")
+        for item in named(group, "121071"):
+            item.ConceptCodeSequence[0].CodeValue = "1"
+
+
+def inferred(ds: Dataset) -> None:
+    region(ds).ContentSequence[0].RelationshipType = "INFERRED FROM"
+
+
+def two_frames(ds: Dataset) -> None:
+    region(ds).ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber = [1, 2]
+
+
+def segment_reference(ds: Dataset) -> Dataset:
+    found: Dataset = named(last(ds), "121191")[0].ReferencedSOPSequence[0]
+    return found
+
+
+def segment_and_frame(ds: Dataset) -> None:
+    segment_reference(ds).ReferencedFrameNumber = 1
+
+
+def segment_unnamed(ds: Dataset) -> None:
+    del segment_reference(ds).ReferencedSegmentNumber
+
+
+def in_space(ds: Dataset) -> None:
+    region(ds).ValueType = "SCOORD3D"
+
+
+def elsewhere(ds: Dataset) -> None:
+    in_space(ds)
+    region(ds).ReferencedFrameOfReferenceUID = "1.2.3"
+
+
+def without(*keywords: str) -> Callable[[Dataset], None]:
+    def spoil(ds: Dataset) -> None:
+        for keyword in keywords:
+            del ds[keyword]
+
+    return spoil
+
+
+def numbered_from_two(ds: Dataset) -> None:
+    ds.SegmentSequence[0].SegmentNumber = 7
+
+
+def background(ds: Dataset) -> None:
+    extra = deepcopy(ds.SegmentSequence[0])
+    extra.SegmentNumber = 0
+    ds.SegmentSequence.insert(0, extra)
+
+
+def second_series(ds: Dataset) -> None:
+    ds.ReferencedSeriesSequence.append(deepcopy(ds.ReferencedSeriesSequence[0]))
+
+
+def unlisted_source(ds: Dataset) -> None:
+    del ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence[:]
+
+
+def framed(ds: Dataset) -> None:
+    ds.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber = 3
+
+
+def turned(ds: Dataset) -> None:
+    for frame, first in zip(ds.PerFrameFunctionalGroupsSequence, (1.0, 0.8), strict=False):
+        orientation = Dataset()
+        orientation.ImageOrientationPatient = [first, 0, 0, 0, 1, 0]
+        frame.PlaneOrientationSequence = [orientation]
+
+
+def overlap(ds: Dataset) -> None:
+    ds.SegmentsOverlap = "YES"
+
+
+def tiled(ds: Dataset) -> None:
+    ds.DimensionOrganizationType = "TILED_FULL"
+
+
+def narrow(ds: Dataset) -> None:
+    ds.Columns = 61
+
+
+def cut(ds: Dataset) -> None:
+    ds.PixelData = ds.PixelData[:-2]
+
+
+def nobody(ds: Dataset) -> None:
+    ds.SegmentSequence[0].SegmentAlgorithmName = ""
+
+
+def mapping(ds: Dataset) -> Dataset:
+    shared, frame = ds.SharedFunctionalGroupsSequence[0], ds.PerFrameFunctionalGroupsSequence[0]
+    found: Dataset = (shared.get("RealWorldValueMappingSequence") or frame.RealWorldValueMappingSequence)[0]
+    return found
+
+
+def unmapped(ds: Dataset) -> None:
+    for group in (*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence):
+        group.pop("RealWorldValueMappingSequence", None)
+
+
+def own_units(ds: Dataset) -> None:
+    mapping(ds).MeasurementUnitsCodeSequence[0].CodingSchemeDesignator = "99OWN"
+
+
+def no_quantity(ds: Dataset) -> None:
+    del mapping(ds).QuantityDefinitionSequence
+
+
+def low_number(ds: Dataset) -> None:
+    ds.SeriesNumber = 3
+
+
+def other_patient(ds: Dataset) -> None:
+    ds.AccessionNumber = "A2"
+
+
+def misspelled(ds: Dataset) -> None:
+    ds.PatientName = "Müller^Jörg"
+    del ds.SpecificCharacterSet
+
+
 FAULTS: list[tuple[str, str, Callable[[Dataset], None]]] = [
     ("root", "sr", rename_root),
+    ("content", "sr", without("ContentSequence")),
+    ("meanings", "sr", other_meaning),
     ("procedure-reported", "sr", lambda ds: drop(ds, "121058")),
+    ("language", "sr", lambda ds: drop(ds, "121049")),
     ("device-observer", "sr", lambda ds: drop(ds, "121012")),
+    ("image-library", "sr", lambda ds: drop(ds, "111028")),
+    ("answer", "sr", no_answer),
     ("tracked", "sr", lambda ds: drop(last(ds), "112039")),
     ("tracked", "sr-volumetric", lambda ds: drop(last(ds), "112040")),
     ("tracked-once", "sr", share_tracking),
     ("tracking-first", "sr", foreign_uid_first),
+    ("not-hydrated", "sr", hydrated),
+    ("finding", "sr", lambda ds: drop(last(ds), "121071")),
+    ("algorithm", "sr", lambda ds: drop(last(ds), "111003")),
     ("units", "sr", empty_unit),
     ("units", "sr", no_number),
     ("coordinates", "sr", open_outline),
     ("coordinates", "sr", region_without_image),
+    ("selected-from", "sr", inferred),
+    ("one-frame", "sr", two_frames),
+    ("segment-or-frame", "sr-volumetric", segment_and_frame),
+    ("segment-named", "sr-volumetric", segment_unnamed),
     ("no-rectangle", "sr", rectangle),
     ("planar-region", "sr", second_region),
     ("drawable", "sr", lambda ds: drop(groups(ds)[0], "111030")),
+    ("flat", "sr", in_space),
     ("volumetric-alone", "sr", volume_beside_outline),
     ("inside", "sr", outside),
+    ("space", "sr", elsewhere),
     ("evidence", "sr-volumetric", unlisted),
     ("status", "sr", partial),
     ("segment-per-frame", "seg", shared_identification),
     ("colour", "seg", colourless),
     ("no-empty-segment", "seg", empty_segment),
+    ("segments-numbered", "seg", numbered_from_two),
+    ("background", "labelmap", background),
     ("binary", "seg", fractional),
+    ("whole-bytes", "seg", narrow),
+    ("apart", "seg", overlap),
+    ("slim-fractional", "fractional", tiled),
     ("referenced-series", "seg", no_series),
+    ("one-series", "seg", second_series),
     ("derivation", "seg", no_source),
+    ("source-listed", "seg", unlisted_source),
+    ("frames-of-images", "seg", framed),
+    ("one-orientation", "seg", turned),
     ("segments-tracked", "seg", untracked_segment),
+    ("segments-made-by", "seg", nobody),
+    ("in-space", "seg", without("FrameOfReferenceUID")),
     ("frame-of-reference", "seg", other_frame_of_reference),
+    ("frame-of-reference", "pm", other_frame_of_reference),
     ("grid", "seg", other_grid),
+    ("pixels-complete", "seg", cut),
+    ("pixels-complete", "labelmap", cut),
+    ("equipment", "seg", without("DeviceSerialNumber")),
+    ("content-creator", "pm", without("ContentCreatorName")),
+    ("mapping", "pm", unmapped),
+    ("mapping-units", "pm", own_units),
+    ("mapping-quantity", "pm", no_quantity),
+    ("float", "pm", without("FloatPixelData")),
     ("series-description", "sr", nameless_series),
+    ("series-number", "sr", low_number),
     ("study", "seg", other_study),
+    ("patient", "sr", other_patient),
     ("contributing-equipment", "sr", no_processing),
+    ("time", "sr", without("TimezoneOffsetFromUTC")),
+    ("character-set", "sr", misspelled),
 ]
 
 
 @pytest.mark.parametrize("role", GOOD)
 def test_good_objects_break_no_rule(role: str) -> None:
-    assert check(GOOD[role], CASE.headers) == []
+    broken = check(GOOD[role], CASE.headers)
+    assert [each.rule for each in broken] == (["binary"] if role in ("labelmap", "labelmap-2", "fractional") else [])
+    assert errors(broken) == []
 
 
 @pytest.mark.parametrize(("rule", "role", "spoil"), FAULTS, ids=[f"{r}-{i}" for i, (r, _, _) in enumerate(FAULTS)])
@@ -182,8 +379,23 @@ def test_each_fault_is_caught_by_its_rule(rule: str, role: str, spoil: Callable[
 
 
 def test_every_rule_has_a_fault_here_a_reason_and_a_source() -> None:
-    assert {rule.name for rule in RULES} == {name for name, _, _ in FAULTS}
+    others = {rule.name for rule in COMPANION_RULES}  # theirs are in test_companion_rules.py
+    assert {rule.name for rule in RULES} - others == {name for name, _, _ in FAULTS}
+    assert len({rule.name for rule in RULES}) == len(RULES)
     assert all(rule.reason and rule.source for rule in RULES)
+
+
+@pytest.mark.parametrize("role", GOOD)
+def test_an_object_with_a_sequence_of_nonsense_is_reported_not_raised(role: str) -> None:
+    for keyword in ("ContentSequence", "SegmentSequence", "PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence"):
+        ds = deepcopy(GOOD[role])
+        for item in ds.get(keyword, ()):
+            for element in item:
+                element.value = [] if element.VR == "SQ" else None
+        assert all(isinstance(broken, Broken) for broken in check_foreign(ds, CASE.headers))
+        if keyword in ds:
+            ds[keyword].value = []
+            assert check_foreign(ds, CASE.headers)
 
 
 def test_the_rules_read_objects_of_others_without_failing() -> None:
