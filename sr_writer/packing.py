@@ -30,7 +30,7 @@ def frames_of(content: Content, frames: npt.NDArray[np.intp], shape: tuple[int, 
             yield from _aligned(content, lines, shape, one_bit)
         yield b"\0" * (length % 2)
 
-    return Frames(length + length % 2, pieces)
+    return Frames(length + length % 2, pieces, b"OW" if _bytes_of(content) == 2 else b"OB")
 
 
 def _bytes_of(content: Content) -> int:
