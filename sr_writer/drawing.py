@@ -1,5 +1,6 @@
 """A key image in colour with what was found drawn over it: segments tinted, outlines, axes, marks, numbers."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,10 @@ Extent = tuple[float, float, float, float]
 
 PLAIN: Final = (255, 220, 0)  # of a finding without a segment
 MOST_NUMBERS: Final = 200  # of findings: with more, numbers would hide the picture
+_SPELT: Final = {
+    "µ": "u", "μ": "u", "ß": "ss", "–": "-", "—": "-", "−": "-", "×": "x", "≥": ">=", "≤": "<=", "°": " deg", "…": "...",
+    "ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "o",
+}  # fmt: skip
 _OPACITY: Final = 0.35
 _RADIUS: Final = 4  # pixels of the picture, around a mark that is a point
 _TEXT: Final = 15
@@ -75,6 +80,12 @@ def tinted(analysis: Analysis, key: KeyImage, extent: Extent | None = None) -> P
     return canvas.round().astype(np.uint8)
 
 
+def segments_on(analysis: Analysis, key: KeyImage) -> set[int]:
+    """Numbers of the segments that are tinted on the key image."""
+    planes = _planes(analysis, key, None)
+    return set() if planes is None else set(np.unique(planes).tolist()) - {0}
+
+
 def shows(key: KeyImage, sop_instance_uid: str, frame: int | None) -> bool:
     """Whether a place on that image and frame is on the key image; its region is not looked at."""
     return key.sop_instance_uid == sop_instance_uid and (key.frame or 1) == (frame or 1)
@@ -93,6 +104,24 @@ def on(finding: Finding, key: KeyImage) -> bool:
 def colour(analysis: Analysis, finding: Finding) -> Colour:
     """That of its segment."""
     return next((s.colour for s in analysis.segments if s.number == finding.segment), PLAIN)
+
+
+def drawable(text: str) -> str:
+    """The text in letters that the font of pictures has: others lose their marks, or are shown as a question mark."""
+    return "".join(letter if letter.isascii() or _has(letter) else _plain(letter) for letter in text)
+
+
+def _plain(letter: str) -> str:
+    plain = _SPELT.get(letter) or "".join(
+        part for part in unicodedata.normalize("NFKD", letter) if part.isascii() and part.isprintable()
+    )
+    return plain or "?"
+
+
+@lru_cache(maxsize=1024)
+def _has(letter: str) -> bool:
+    """Whether the font draws something other than its sign for what it lacks."""
+    return bytes(font(_TEXT).getmask(letter)) != bytes(font(_TEXT).getmask("\uffff"))
 
 
 def _within(points: npt.NDArray[np.float64], key: KeyImage) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from domain.results import Analysis, KeyImage
-from sr_writer.drawing import drawn, font
+from sr_writer.drawing import drawable, drawn, font
 from sr_writer.telling import DISCLAIMER, Entry, legend
 
 SIDE: Final = 768  # pixels of the longer side of the image
@@ -75,7 +75,7 @@ def _gallery(analysis: Analysis, keys: Sequence[KeyImage], sizes: Sizes) -> Imag
     for number, key in enumerate(keys):
         left, top = number % _ACROSS * (_TILE + 4), number // _ACROSS * step
         sheet.paste(drawn(analysis, key, _TILE, sizes), (left, top))
-        pen.text((left, top + _TILE + 2), key.caption[:28], _WHITE, font(12))
+        pen.text((left, top + _TILE + 2), drawable(key.caption[:28]), _WHITE, font(12))
     return sheet
 
 
@@ -89,7 +89,7 @@ def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     left, top = image.width + _MARGIN, _MARGIN
-    draw.text((left, top), entries[0][1], _WHITE, bold)
+    draw.text((left, top), drawable(entries[0][1]), _WHITE, bold)
     for number, (colour, text) in enumerate(lines):
         y = top + 30 + _LINE * number
         if colour is not None:
@@ -101,4 +101,4 @@ def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
 
 def _wrapped(text: str) -> list[str]:
     indent = "   " if text.startswith(" ") else ""
-    return textwrap.wrap(text, 50, initial_indent="", subsequent_indent=indent, drop_whitespace=False) or [""]
+    return textwrap.wrap(drawable(text), 50, subsequent_indent=indent) or [""]

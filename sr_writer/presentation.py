@@ -17,12 +17,15 @@ from pydicom.uid import ColorSoftcopyPresentationStateStorage, GrayscaleSoftcopy
 
 from domain.results import Analysis, Finding, KeyImage, Outline
 from sr_writer.capture import reference
+from sr_writer.contour import loops
 from sr_writer.drawing import Colour, colour
 from sr_writer.heading import Heading
 from sr_writer.telling import DISCLAIMER, name, value_of
 
 ROLE: Final = "gsps"
 MOST_FINDINGS: Final = 2000  # the report has them all
+MOST_CONTOURS: Final = 3000  # over all slices
+MOST_PER_SLICE: Final = 20  # of one segment
 MOST_MARKS: Final = 2000  # of one kind on one image; a viewer draws each as an object of its own
 _LONGEST_TEXT: Final = 120  # characters beside an outline
 _COLUMNS_OF_ALL: Final = 10  # first place for the words over the image, in pixels
@@ -73,11 +76,49 @@ def _pictures(analysis: Analysis, images: Mapping[str, Dataset]) -> list[_Pictur
         place = _place(finding)
         if place is not None and (picture := _at(found, images, *place[:2])) is not None:
             picture.texts.setdefault(ink, []).append(_text(_words(analysis, finding, number), place[2], picture.image))
+    _add_contours(found, analysis, images)
     for marks in analysis.marks:
         if (picture := _at(found, images, marks.sop_instance_uid, marks.frame)) is not None:
             drawn = [_graphic(shape, picture.image) for shape in marks.points[:MOST_MARKS]]
             picture.graphics.setdefault(marks.colour, []).extend(drawn)
     return list(found.values())
+
+
+def _add_contours(found: dict[tuple[str, int], _Picture], analysis: Analysis, images: Mapping[str, Dataset]) -> None:
+    """Every slice of the segments that findings speak about, as far as MOST_CONTOURS goes; the largest of a slice first."""
+    window = next((key.window for key in analysis.key_images if key.window is not None), None)
+    left, outlined = MOST_CONTOURS, _outlined(analysis)
+    for number, ink, uid, frame, mask in _slices(analysis):
+        if left <= 0 or (number, uid, frame) in outlined:
+            continue
+        image = images.get(uid)
+        if image is None or mask.shape != (int(image.Rows), int(image.Columns)):
+            continue
+        drawn = loops(mask)[:MOST_PER_SLICE]
+        left -= len(drawn)
+        picture = found.setdefault((uid, frame or 1), _Picture(image, frame, window))
+        picture.graphics.setdefault(ink, []).extend(_graphic(points, image) for points in drawn)
+
+
+def _slices(analysis: Analysis) -> Iterator[tuple[int, Colour, str, int | None, npt.NDArray[np.bool_]]]:
+    """The masks of the segments of findings, slice by slice, empty ones left out."""
+    labels = analysis.labels
+    if labels is None:
+        return
+    numbers = {finding.segment: colour(analysis, finding) for finding in analysis.findings if finding.segment is not None}
+    frames: Sequence[int | None] = labels.frames or (None,) * len(labels.sop_instance_uids)
+    for index, (uid, frame) in enumerate(zip(labels.sop_instance_uids, frames, strict=True)):
+        planes = labels.layers[:, index]
+        present = set(np.flatnonzero(np.bincount(planes.ravel())).tolist())
+        for number, ink in numbers.items():
+            if number in present:
+                yield number, ink, uid, frame, (planes == number).any(axis=0)
+
+
+def _outlined(analysis: Analysis) -> set[tuple[int, str, int | None]]:
+    """Where a finding brings its own outline of a segment."""
+    outlines = [(finding.segment, finding.outline) for finding in analysis.findings]
+    return {(number, o.sop_instance_uid, o.frame) for number, o in outlines if number is not None and o is not None}
 
 
 def _at(
@@ -186,9 +227,8 @@ def _references(pictures: Sequence[_Picture]) -> list[Dataset]:
 
 def _frames(image: Dataset, pictures: Sequence[_Picture]) -> Dataset:
     item = reference(image)
-    frames = sorted({p.frame or 1 for p in pictures if p.image.SOPInstanceUID == image.SOPInstanceUID})
     if int(image.get("NumberOfFrames") or 1) > 1 and not image.get("TotalPixelMatrixColumns"):
-        item.ReferencedFrameNumber = frames
+        item.ReferencedFrameNumber = sorted({p.frame or 1 for p in pictures if p.image is image})
     return item
 
 

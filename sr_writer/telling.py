@@ -35,6 +35,7 @@ def legend(analysis: Analysis, key: KeyImage | None, alone: bool = True) -> Iter
         yield drawing.colour(analysis, finding), head + name(analysis, finding)
         for measurement in (*finding.measurements, *finding.outline_measurements):
             yield None, "   " + number_of(measurement)
+    yield from _segments(analysis, key, {finding.segment for _, finding in told})
     if len(told) > MOST:
         yield None, f"and {len(told) - MOST} more: see the report"
     yield from _marks(analysis, key, alone)
@@ -42,6 +43,14 @@ def legend(analysis: Analysis, key: KeyImage | None, alone: bool = True) -> Iter
     for text in (*analysis.notes, key.caption if key is not None else ""):
         if text:
             yield None, text
+
+
+def _segments(analysis: Analysis, key: KeyImage | None, named: set[int | None]) -> Iterator[Entry]:
+    """What else is tinted on the picture: anatomy, and findings that are outlined on another picture."""
+    shown = drawing.segments_on(analysis, key) - named if key is not None else set()
+    for segment in analysis.segments:
+        if segment.number in shown:
+            yield segment.colour, segment.label
 
 
 def _marks(analysis: Analysis, key: KeyImage | None, alone: bool) -> Iterator[Entry]:

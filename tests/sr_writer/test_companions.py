@@ -171,7 +171,10 @@ def test_a_state_has_a_layer_per_colour_the_outlines_and_the_window_of_each_key_
     key = replace(case.analysis.key_images[0], window=(-600.0, 1500.0))
     ds = made(replace(case, analysis=replace(case.analysis, key_images=(key,))))["gsps-1"]
     assert [item.GraphicLayer for item in ds.GraphicLayerSequence] == ["AI_1", "AI_2", "AI_3", "AI_4"]
-    drawn = [np.array(g.GraphicData).reshape(-1, 2) for a in ds.GraphicAnnotationSequence for g in a.GraphicObjectSequence]
+    shown = [
+        a for a in ds.GraphicAnnotationSequence if a.ReferencedImageSequence[0].ReferencedSOPInstanceUID == key.sop_instance_uid
+    ]
+    drawn = [np.array(g.GraphicData).reshape(-1, 2) for a in shown for g in a.GraphicObjectSequence]
     for finding, points in zip(case.analysis.findings, drawn, strict=True):
         assert finding.outline is not None
         np.testing.assert_array_equal(points, finding.outline.points)
@@ -179,6 +182,29 @@ def test_a_state_has_a_layer_per_colour_the_outlines_and_the_window_of_each_key_
     assert (ds.RescaleIntercept, ds.RescaleSlope, ds.PresentationLUTShape) == (-1024, 1, "IDENTITY")
     area = ds.DisplayedAreaSelectionSequence[0]
     assert list(area.DisplayedAreaBottomRightHandCorner) == [64, 64]
+
+
+def test_every_slice_of_a_segment_is_contoured_in_its_colour_and_window() -> None:
+    case = cases.positive(numbers=(3,), outputs=("gsps",))
+    key = replace(case.analysis.key_images[0], window=(-600.0, 1500.0))
+    analysis = replace(case.analysis, key_images=(key,))
+    ds = made(replace(case, analysis=analysis))["gsps-1"]
+    assert analysis.labels is not None
+    mask = analysis.labels.mask(3)
+    expected = {uid for uid, plane in zip(analysis.labels.sop_instance_uids, mask, strict=True) if plane.any()}
+    drawn = {
+        a.ReferencedImageSequence[0].ReferencedSOPInstanceUID: np.array(a.GraphicObjectSequence[0].GraphicData).reshape(-1, 2)
+        for a in ds.GraphicAnnotationSequence
+    }
+    assert set(drawn) == expected == listed(ds) and len(expected) > 2
+    assert {item.WindowCenter for item in ds.SoftcopyVOILUTSequence} == {-600} and len(ds.SoftcopyVOILUTSequence) == len(expected)
+    index = next(n for n, uid in enumerate(analysis.labels.sop_instance_uids) if uid in expected and uid != key.sop_instance_uid)
+    x, y = drawn[analysis.labels.sop_instance_uids[index]].T
+    assert abs((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2) == mask[index].sum()
+
+
+def listed(ds: Dataset) -> set[str]:
+    return {i.ReferencedSOPInstanceUID for s in ds.ReferencedSeriesSequence for i in s.ReferencedImageSequence}
 
 
 def test_a_state_over_colour_has_a_profile_the_axes_and_the_marks() -> None:

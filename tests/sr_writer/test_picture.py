@@ -58,6 +58,22 @@ def test_the_text_changes_with_what_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     assert "Synthetic" not in shown and "TEST-1" not in shown
 
 
+def test_every_colour_of_the_picture_is_explained_beside_it() -> None:
+    case = cases.positive()
+    outlined = replace(case.analysis, findings=case.analysis.findings[2:])
+    entries = list(telling.legend(outlined, case.analysis.key_images[0], alone=False))
+    assert {colour: words for colour, words in entries if colour} == {
+        (230, 80, 60): "1  Opacity left",
+        (240, 170, 40): "2  Opacity right",
+        (90, 160, 230): "Left lung",
+        (90, 200, 180): "Right lung",
+    }
+
+
+def test_letters_the_font_lacks_are_written_in_others() -> None:
+    assert drawing.drawable("mm² Trübung señal 12 µm ≥ 3 肺") == "mm2 Truebung senal 12 um >= 3 ?"
+
+
 def test_a_negative_answer_says_no_finding_over_the_plain_image() -> None:
     case = cases.negative()
     entries = list(telling.legend(case.analysis, case.analysis.key_images[0]))
