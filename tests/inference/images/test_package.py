@@ -1,6 +1,7 @@
 """Packages over images say what is wrong with them in one sentence that names the key."""
 
 import json
+import tomllib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import pytest
 from domain.errors import PackageError
 from inference import golden
 from inference.images.analyse import ImageAnalyser
+from inference.images.contract import read_manifest
 from inference.images.golden import match
+from inference.images.measure import vocabulary
 from inference.images.package import ImagePackage
+from inference.images.plan import read_plan
 from inference.package import load, seal
 from tests.inference import image_package
 from tests.inference.image_package import DETECTOR_TOML, SPOTS_REPORT
@@ -143,3 +147,27 @@ def test_objects_belong_together_when_a_centre_lies_in_the_box_of_the_other() ->
     theirs = np.array([[0, 1, 0.9, 10, 10, 20, 20], [0, 1, 0.9, 50, 50, 60, 60], [1, 1, 0.9, 10, 10, 20, 20]], np.float32)
     ours = np.array([[0, 1, 0.8, 12, 12, 22, 22], [0, 2, 0.8, 50, 50, 60, 60], [1, 1, 0.8, 40, 40, 50, 50]], np.float32)
     assert match(ours, theirs, slack=2).tolist() == [[0, 0]]
+
+
+def test_the_worked_example_of_the_documentation_is_a_package() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "model-package-images.md").read_text()
+    example = text[text.index("## A detector, from end to end") :]
+    toml, report = (example.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "json"))
+    head = DETECTOR_TOML[: DETECTOR_TOML.index("[input]")]
+    manifest = read_manifest(tomllib.loads(head + toml), (1, 2))
+    plan = read_plan(json.loads(report), vocabulary(manifest, (1, 2)))
+    assert plan.quantities["grade"].levels[-1].value.meaning == "3+"
+
+
+def test_every_default_of_the_documentation_is_the_one_in_use() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "model-package-images.md").read_text()
+    toml = text.split("```toml\n")[1].split("```")[0]
+    written = tomllib.loads(DETECTOR_TOML[: DETECTOR_TOML.index("[input]")] + toml)
+    for table in ("quality", "frames", "crops"):
+        del written[table]
+    bare = deepcopy(written)
+    for table, needed in (("input", ("kind", "modality")), ("network", ("file", "input", "size", "way", "scale", "outputs"))):
+        bare[table] = {key: bare[table][key] for key in needed}
+    bare["objects"] = [{"from": "centres", "min_score": 0.4, "min_distance": 8.0}]
+    bare["precision"], bare["tissue"] = {}, {}
+    assert read_manifest(bare, (1, 2, 3)) == read_manifest(written, (1, 2, 3))
