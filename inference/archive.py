@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from domain.errors import PackageError
 
 SUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"  # of SUMS, so not listed in it
 MOST_BYTES = 2 * 1024**3
 MOST_FILES = 200
 MOST_RATIO = 200
 _SUFFIXES = frozenset((".toml", ".json", ".xml", ".bin", ".onnx", ".npz", ".md", ".txt"))
-_BARE = frozenset(("LICENSE", "NOTICE", SUMS))
+_BARE = frozenset(("LICENSE", "NOTICE", SUMS, SIGNATURE))
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
@@ -43,7 +44,7 @@ def read_files(path: Path, ratio: int = MOST_RATIO) -> dict[str, bytes]:
 
 def sums(files: Files) -> bytes:
     """The bytes of ``SHA256SUMS`` for these files, as ``sha256sum`` writes them, sorted by path."""
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files) if name != SUMS)
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files) if name not in (SUMS, SIGNATURE))
     return "".join(lines).encode()
 
 
@@ -58,7 +59,7 @@ def verify(files: Files) -> str:
     if SUMS not in files:
         raise PackageError(f"{SUMS} is missing: the package was never sealed")
     listed = _listed(files[SUMS])
-    there = set(files) - {SUMS}
+    there = set(files) - {SUMS, SIGNATURE}
     for words, names in (("missing", listed.keys() - there), ("not listed in " + SUMS, there - listed.keys())):
         if names:
             raise PackageError(f"{min(names)} is {words}")

@@ -191,12 +191,18 @@ def _tracked(segments: tuple[Segment, ...], package_id: str, plan: Plan) -> tupl
 
 
 def seal(path: Path) -> str:
-    """Checks a package folder and writes its ``SHA256SUMS``; gives the digest; raises PackageError."""
+    """Checks a package folder and writes its ``SHA256SUMS``; gives the digest. Signatures of other contents go.
+
+    Raises PackageError.
+    """
     if not path.is_dir():
         raise PackageError("only a folder can be sealed; zip it afterwards if you like")
     files = archive.read_files(path)
     understand(files)
-    (path / archive.SUMS).write_bytes(archive.sums(files))
+    sums = archive.sums(files)
+    if files.get(archive.SUMS) != sums:
+        (path / archive.SIGNATURE).unlink(missing_ok=True)  # it was of another package
+    (path / archive.SUMS).write_bytes(sums)
     return load(path).digest
 
 
@@ -220,7 +226,7 @@ def _check_files(package: AnyPackage, networks: tuple[str, ...]) -> None:
         if name not in package.files:
             raise PackageError(f"{name} is missing")
     golden = {f"golden/{case}{suffix}" for case in package.golden_cases() for suffix in (".npz", ".json")}
-    for name in sorted(set(package.files) - needed - golden - {"LICENSE", "NOTICE", archive.SUMS}):
+    for name in sorted(set(package.files) - needed - golden - {"LICENSE", "NOTICE", archive.SUMS, archive.SIGNATURE}):
         raise PackageError(f"{name} has no place in a model package")
 
 

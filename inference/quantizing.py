@@ -221,7 +221,7 @@ def _noted(toml: bytes) -> bytes:
 def _written(files: archive.Files, folder: Path) -> str:
     for name, content in files.items():
         target = folder / name
-        if name == archive.SUMS or (target.is_file() and target.read_bytes() == content):
+        if name in (archive.SUMS, archive.SIGNATURE) or (target.is_file() and target.read_bytes() == content):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")

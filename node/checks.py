@@ -9,7 +9,7 @@ from delivery import dicom, dicomweb
 from domain.acceptance import Trial
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
-from inference import acceptance, golden
+from inference import acceptance, golden, signature
 from inference.package import AnyPackage, load
 from node.config import Settings
 
@@ -76,13 +76,17 @@ def _reporting(destination: Destination, settings: Settings) -> Iterator[Check]:
         yield Check(f"destination {destination.name}", False, words)
 
 
-def verify_package(path: Path, run_golden: bool = True) -> list[Check]:
-    """Every file of a package against its SHA-256, then its golden cases on this CPU."""
+def verify_package(path: Path, run_golden: bool = True, trusted: tuple[str, ...] = ()) -> list[Check]:
+    """Every file of a package against its SHA-256, then its golden cases on this CPU. One of ``trusted`` must have signed."""
     try:
         package = load(path)
+        signed = signature.signers(package.files)
+        if trusted:
+            signature.check(path, trusted)
     except PackageError as error:
         return [Check(f"package {path.name}", False, str(error))]
-    whole = Check(f"package {package.id}", True, f"version {package.version}, SHA-256 {package.digest}")
+    by = f", signed by {', '.join(signed)}" if signed else ""
+    whole = Check(f"package {package.id}", True, f"version {package.version}, SHA-256 {package.digest}{by}")
     return [whole, *(_golden(package) if run_golden else ())]
 
 

@@ -162,6 +162,7 @@ class Settings:
     compute: ComputeSettings
     delivery: DeliverySettings
     console: ConsoleSettings | None = None  # None: no web server
+    trusted_keys: tuple[str, ...] = ()  # [models]; empty: packages need no signature
 
     def target(self, name: str) -> Destination | None:
         """The destination of that name; "sender:AE@address" (see ``sender_name``) is looked up among the peers."""
@@ -209,7 +210,9 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
     check_sections(document)
     folder = file.parent
     plain = dict(document) | {"scp": {name: value for name, value in document.get("scp", {}).items() if name != "tls"}}
-    one = {name: read_section(name, plain.get(name, {}), name) for name in ("node", "scp", "study", "compute", "delivery")}
+    one = {
+        name: read_section(name, plain.get(name, {}), name) for name in ("node", "scp", "study", "models", "compute", "delivery")
+    }
     scp = ScpSettings(**one["scp"], tls=_tls(document.get("scp", {}), folder))
     settings = Settings(
         file=file,
@@ -222,6 +225,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
         compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
         delivery=DeliverySettings(**one["delivery"]),
         console=_console(document["console"], folder) if "console" in document else None,
+        trusted_keys=tuple(one["models"]["trusted_keys"]),
     )
     _check_names(settings)
     return settings

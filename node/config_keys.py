@@ -51,6 +51,11 @@ def _is_name(value: str) -> str:
     return "" if good else 'must be 1-64 letters, digits, "_", "." or "-", and not "sender"'
 
 
+def _are_keys(values: list[str]) -> str:
+    good = all(re.fullmatch(r"[A-Za-z0-9+/]{43}=", value) for value in values)
+    return "" if good else "must be public keys as `ancilla models key` prints them (44 characters of base64)"
+
+
 def _is_url(value: str) -> str:
     good = not value or re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value)
     return "" if good else "must be http:// or https:// with host, port and path, without a name or password in it"
@@ -249,6 +254,14 @@ KEYS: Final = (
     ),
     Key("destination", "count", bool, False, "true: ask by C-FIND whether it has more images of a study than this node"),
     Key("destination", "timeout_seconds", float, 30.0, "for connecting and for each answer", between(1, 3600)),
+    Key(
+        "models",
+        "trusted_keys",
+        list,
+        [],
+        "Ed25519 public keys in base64; not empty: other packages must be signed by one",
+        _are_keys,
+    ),
     Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
     Key("compute", "workers", int, 0, "0: from the number of cores, one worker per four", between(0, 256)),
     Key("compute", "threads", int, 0, "of each worker; 0: cores divided by workers", between(0, 1024)),
@@ -288,6 +301,7 @@ SECTIONS: Final = {
     "study": "When a study counts as complete.",
     "model": "Which model runs on which series; one block per model.",
     "destination": "Where results go; one block per destination.",
+    "models": "Whose packages are taken; those that came with the product always are. See docs/model-package.md.",
     "compute": "How models run.",
     "delivery": "What happens when a destination cannot be reached.",
     "console": "The web server of this node: /health, and STOW-RS when asked for.",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from domain.errors import ConfigurationError, PackageError
+from inference import signature
 from inference.package import load
-from node.config import ModelSettings, Settings
+from node.config import ModelSettings, Settings, shipped_packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
         where = f"model[{entry.slot + 1}].package"
         try:
             package = load(entry.package)
+            if settings.trusted_keys and entry.package not in shipped_packages().values():
+                signature.check(entry.package, settings.trusted_keys)
         except PackageError as error:
             raise ConfigurationError(f"{where}: {error}") from None
         if package.id in models:

@@ -24,6 +24,7 @@ _ORGANS = {
     "heart": ("80891009", "Heart"),
     "aorta": ("15825003", "Aorta"),
     "inferior vena cava": ("64131007", "Inferior vena cava"),
+    "ivc": ("64131007", "Inferior vena cava"),
     "postcava": ("64131007", "Inferior vena cava"),
     "duodenum": ("38848004", "Duodenum"),
     "small bowel": ("30315005", "Small Intestine"),

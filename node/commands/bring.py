@@ -36,6 +36,30 @@ def register(group: Any) -> None:
     bring.add_argument("--weights", metavar="FILE", default="", help="which file of the source, where there are several")
     bring.add_argument("--configuration", default="", help="of nnU-Net, such as 3d_fullres")
     bring.add_argument("--fold", default="", help="of nnU-Net, such as 0 or all")
+    register_signing(group)
+
+
+def register_signing(group: Any) -> None:
+    """``key`` and ``sign``."""
+    key = command(group, "key", "Make a key to sign packages with, and print its public half.", _key, config=False)
+    key.add_argument("file", metavar="FILE", type=Path, help="the private key goes there (PEM)")
+    sign = command(group, "sign", "Sign a sealed package: adds SHA256SUMS.sig.", _sign, config=False)
+    sign.add_argument("package", metavar="PACKAGE", type=Path, help="folder")
+    sign.add_argument("--key", metavar="FILE", type=Path, required=True, help="private key (Ed25519, PEM)")
+
+
+def _key(args: argparse.Namespace) -> int:
+    from inference.signature import new_key
+
+    print(new_key(args.file))
+    return 0
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from inference.signature import sign
+
+    print(f"{args.package}: signed by {sign(args.package, args.key)}")
+    return 0
 
 
 def _import(args: argparse.Namespace) -> int:

@@ -19,6 +19,9 @@ def register(commands: Commands) -> None:
         group, "verify", "Check every file and run the golden cases on this CPU.", _verify, config=False, listing=True
     )
     verify.add_argument("package", metavar="PACKAGE", nargs="*", help="default: all that came with this version")
+    verify.add_argument(
+        "--trusted", metavar="KEY", action="append", default=[], help="it must be signed by one of these public keys"
+    )
     quality.register(group)
     bring.register(group)
     verify.add_argument("--files-only", action="store_true", help="do not run the golden cases")
@@ -77,7 +80,9 @@ def _verify(args: argparse.Namespace) -> int:
     from node.config import find_package, shipped_packages
 
     paths = [find_package(name, Path.cwd()) for name in args.package] or list(shipped_packages().values())
-    results = gather((result for path in paths for result in verify_package(path, not args.files_only)), "verifying")
+    results = gather(
+        (result for path in paths for result in verify_package(path, not args.files_only, tuple(args.trusted))), "verifying"
+    )
     if args.json:
         show_json(results)
     else:
