@@ -235,8 +235,8 @@ KEYS: Final = (
         "outputs",
         list,
         [],
-        "which results it gets: sr, seg, gsps, sc, pdf, ann, kos; empty: what suits the profile",
-        _any_of("sr", "seg", "gsps", "sc", "pdf", "ann", "kos"),
+        "which results it gets: sr, seg, labelmap, fractional, pm, gsps, sc, pdf, ann, kos; empty: what suits the profile",
+        _any_of("sr", "seg", "labelmap", "fractional", "pm", "gsps", "sc", "pdf", "ann", "kos"),
     ),
     Key(
         "destination",
@@ -321,7 +321,6 @@ LATER: Final = frozenset(
 )
 LATER_VALUES: Final = {
     "compute.executor": frozenset({"dask"}),
-    "destination.outputs": frozenset({"labelmap", "pm"}),
 }
 
 

@@ -19,6 +19,7 @@ from pydicom.uid import (
 )
 
 LABELMAP: Final = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0 does not know it
+PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."
 _COMPANIONS: Final = frozenset(
     {
@@ -58,6 +59,14 @@ class Facts:
 
     dataset: Dataset
     headers: Headers = ()
+    pixels: tuple[str, int] | None = None  # keyword and length of the pixel data, where it is not in the data set
+
+    @cached_property
+    def pixel_data(self) -> tuple[str, int] | None:
+        """Keyword and length of the pixel data that is there."""
+        if self.pixels is not None:
+            return self.pixels
+        return next(((k, len(self.dataset[k].value or b"")) for k in PIXELS if k in self.dataset), None)
 
     @cached_property
     def nodes(self) -> list["Node"]:

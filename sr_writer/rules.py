@@ -1,23 +1,18 @@
 """What viewers and archives need beyond the Standard, and what no validator looks at: all rules, and how an object is checked."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from pydicom.dataset import Dataset
 
 from sr_writer.companion_rules import COMPANION_RULES
 from sr_writer.object_rules import OBJECT_RULES
 from sr_writer.report_rules import REPORT_RULES
-from sr_writer.rule import Broken, Facts, Headers, Level, Rule, Words
+from sr_writer.rule import Broken, Facts, Headers, Level, Rule, Words, is_result
 from sr_writer.segmentation_rules import SEGMENTATION_RULES
 
+T = TypeVar("T")
 RULES: Final = (*REPORT_RULES, *SEGMENTATION_RULES, *COMPANION_RULES, *OBJECT_RULES)
-
-# What pydicom and the rules may say to an object that is not built as the Standard wants it.
-_MALFORMED: Final = (
-    AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, NotImplementedError, RecursionError, EOFError,
-    OSError, UnicodeError, ArithmeticError,
-)  # fmt: skip
 
 
 def check(dataset: Dataset, headers: Headers = ()) -> list[Broken]:
@@ -26,9 +21,12 @@ def check(dataset: Dataset, headers: Headers = ()) -> list[Broken]:
     return [_broken(rule, words) for rule in RULES if rule.applies(dataset) and (words := rule.broken(facts))]
 
 
-def check_foreign(dataset: Dataset, headers: Headers = ()) -> list[Broken]:
-    """The same for an object from anywhere: what cannot be read is said, not raised."""
-    facts = Facts(dataset, headers)
+def check_foreign(dataset: Dataset, headers: Headers = (), pixels: tuple[str, int] | None = None) -> list[Broken]:
+    """The same for an object from anywhere: what cannot be read is said, not raised.
+
+    ``pixels``: keyword and length of the pixel data, where it was not read with the rest.
+    """
+    facts = Facts(dataset, headers, pixels)
     found = []
     for rule in RULES:
         words = _look(rule, facts)
@@ -42,11 +40,27 @@ def errors(broken: Sequence[Broken]) -> list[Broken]:
     return [each for each in broken if each.level is Level.ERROR]
 
 
+def judged(dataset: Dataset) -> bool:
+    """Whether an object from anywhere has rules at all."""
+    try:
+        return looking(lambda: is_result(dataset))
+    except ValueError:
+        return False
+
+
+def looking(look: Callable[[], T]) -> T:
+    """What ``look`` finds in an object from anywhere; ValueError, with the kind of error alone, whatever is raised within."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - one of the places named in docs/architecture.md
+        raise ValueError(type(error).__name__) from None
+
+
 def _look(rule: Rule, facts: Facts) -> Words:
     try:
-        return rule.broken(facts) if rule.applies(facts.dataset) else None
-    except _MALFORMED as error:
-        return f"cannot be looked at: the object is malformed ({type(error).__name__})"
+        return looking(lambda: rule.broken(facts) if rule.applies(facts.dataset) else None)
+    except ValueError as error:
+        return f"cannot be looked at: the object is malformed ({error})"
 
 
 def _broken(rule: Rule, words: str) -> Broken:

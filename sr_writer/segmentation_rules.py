@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from sr_writer.rule import LABELMAP, Facts, Level, Rule, Words, is_map, is_seg, some
 
 _EQUIPMENT: Final = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions")
-_PIXEL_DATA: Final = {"PixelData": None, "FloatPixelData": 32, "DoubleFloatPixelData": 64}
+_BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 
 def _frames(ds: Dataset) -> Sequence[Dataset]:
@@ -169,13 +169,12 @@ def _referenced(facts: Facts) -> list[Dataset]:
 def _complete(facts: Facts) -> Words:
     """Native pixel data holds exactly the frames that are announced."""
     ds = facts.dataset
-    for keyword, bits in _PIXEL_DATA.items():
-        if keyword in ds and not _encapsulated(ds):
-            size = int(ds.get("NumberOfFrames") or 1) * int(ds.get("Rows") or 0) * int(ds.get("Columns") or 0)
-            length = -(-size * (bits or int(ds.get("BitsAllocated") or 0)) // 8)
-            there = len(ds[keyword].value or b"")
-            return None if there == length + length % 2 else f"{there} bytes of pixels instead of {length + length % 2}"
-    return None
+    if facts.pixel_data is None or _encapsulated(ds):
+        return None
+    keyword, there = facts.pixel_data
+    size = int(ds.get("NumberOfFrames") or 1) * int(ds.get("Rows") or 0) * int(ds.get("Columns") or 0)
+    length = -(-size * (_BITS.get(keyword) or int(ds.get("BitsAllocated") or 0)) // 8)
+    return None if there == length + length % 2 else f"{there} bytes of pixels instead of {length + length % 2}"
 
 
 def _encapsulated(ds: Dataset) -> bool:
@@ -212,8 +211,8 @@ def _quantity(facts: Facts) -> Words:
 
 
 def _float(facts: Facts) -> Words:
-    ds = facts.dataset
-    right = ds.get("BitsAllocated") == 32 and "FloatPixelData" in ds
+    pixels = facts.pixel_data
+    right = facts.dataset.get("BitsAllocated") == 32 and pixels is not None and pixels[0] == "FloatPixelData"
     return None if right else "not 32-bit floating point values"
 
 

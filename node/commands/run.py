@@ -10,7 +10,9 @@ from domain.jobs import Answer, Outcome
 from node.commands.options import Commands, command, now
 from node.commands.output import show_json, show_table
 
-OUTPUTS = frozenset({"sr", "seg", "labelmap", "fractional", "gsps", "sc", "pdf", "ann", "kos", "sr-comprehensive", "sr-enhanced"})
+OUTPUTS = frozenset(
+    {"sr", "seg", "labelmap", "fractional", "pm", "gsps", "sc", "pdf", "ann", "kos", "sr-comprehensive", "sr-enhanced"}
+)
 
 
 def register(commands: Commands) -> None:
