@@ -40,9 +40,11 @@ def selection(analysis: Analysis, images: Mapping[str, Dataset], heading: Headin
     )
     pointed = [item for item in content[0].ContentSequence if item.ValueType == "IMAGE"]
     for item, key in zip(pointed, keys, strict=True):
-        item.ReferencedSOPSequence[0].pop("PurposeOfReferenceCodeSequence", None)
         if key.frame is not None and int(images[key.sop_instance_uid].get("NumberOfFrames") or 1) > 1:
             item.ReferencedSOPSequence[0].ReferencedFrameNumber = key.frame
     dataset = _Selection(evidence=evidence, content=content, **heading.arguments(ROLE))
+    for item in dataset.ContentSequence:  # TID 2010 gives its images no name; highdicom does
+        if item.ValueType == "IMAGE":
+            item.pop("ConceptNameCodeSequence", None)
     heading.finish(dataset, heading.describe(words))
     return [(ROLE, dataset)]

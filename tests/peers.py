@@ -216,6 +216,18 @@ def storescp(*options: str, port: int = 0) -> Iterator[StoreScp]:
             yield peer
 
 
+def only(folder: Path, *sop_classes: str) -> tuple[str, ...]:
+    """Options that make storescp negotiate these SOP Classes and no others; its configuration is written to ``folder``."""
+    contexts = "\n".join(f"PresentationContext{n} = {name}\\Plain" for n, name in enumerate(sop_classes, 1))
+    syntaxes = "TransferSyntax1 = LittleEndianExplicit\nTransferSyntax2 = LittleEndianImplicit"
+    file = folder / f"{'-'.join(sop_classes)[:40]}.cfg"
+    file.write_text(
+        f"[[TransferSyntaxes]]\n[Plain]\n{syntaxes}\n[[PresentationContexts]]\n[Some]\n{contexts}\n"
+        "[[Profiles]]\n[Some]\nPresentationContexts = Some\n"
+    )
+    return ("-xf", str(file), "Some")
+
+
 def storescu(port: int, files: Sequence[Path], *options: str, called: str = "ANY-SCP", calling: str = "STORESCU") -> str:
     """Send with DCMTK's storescu; its output. Raises AssertionError when it fails."""
     return _sent("storescu", ["-v", "-aec", called, "-aet", calling, *options, "127.0.0.1", str(port)], files)

@@ -1,5 +1,6 @@
 """Every study gets one answer per model: also when the model dies, the study does not fit it, or an image comes late."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,35 @@ def test_a_pacs_that_is_down_gets_the_results_when_it_is_back(tmp_path: Path, pa
         with peers.storescp(port=port) as pacs:
             until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the answer")
             assert reports(pacs)
+
+
+@pytest.mark.peer
+def test_archives_that_refuse_segmentations_or_all_but_images_and_documents_still_show_the_answer(
+    tmp_path: Path, packages: Path
+) -> None:
+    plain, old = ("CTImageStorage", "SecondaryCaptureImageStorage"), ("EncapsulatedPDFStorage",)
+    reports_too = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.11.1")
+    (tmp_path / "cfg").mkdir()
+    with (
+        peers.storescp(*peers.only(tmp_path / "cfg", *plain, *reports_too)) as no_seg,
+        peers.storescp(*peers.only(tmp_path / "cfg", *old, *plain)) as ancient,
+    ):
+        targets = [
+            serving.pacs(no_seg, "no-seg", outputs=["sr", "seg"]),
+            serving.pacs(ancient, "ancient", outputs=["sr", "seg"]),
+        ]
+        model = {"package": str(packages / "tiny"), "send_to": ["no-seg", "ancient"]}
+        node = serving.prepare(tmp_path, models=[model], destinations=targets, compute=SHORT)
+        sender = scanner(tmp_path / "images")
+        with serving.serving(node):
+            sender.send(node)
+            peers.wait_for(
+                lambda: len(sent := node.ask("audit", "list", "--event", "sent")) == 2 and sent, "both", 90, node.alive
+            )
+            told = [json.loads(row["details"]) for row in node.ask("audit", "list", "--event", "sent")]
+        assert {row["destination"]: row["instead"] for row in told} == {
+            "no-seg": {"seg": "gsps"},
+            "ancient": {"seg": "sc", "sr": "pdf", "sr-volumetric": "pdf"},
+        }
+        shown = {name: {pydicom.dcmread(f).Modality for f in pacs.files()} for name, pacs in (("a", no_seg), ("b", ancient))}
+    assert shown == {"a": {"SR", "PR"}, "b": {"OT", "DOC"}}

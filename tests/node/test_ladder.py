@@ -19,18 +19,6 @@ from tests.sr_writer.reading import saved
 
 EVERYTHING = ("sr", "sr-comprehensive", "sr-enhanced", "seg", "gsps", "sc", "pdf")
 SEG, SR3D, SC, PDF = (CLASSES[kind][0] for kind in ("seg", "sr", "sc", "pdf"))
-PROFILE = """
-[[TransferSyntaxes]]
-[Plain]
-TransferSyntax1 = LittleEndianExplicit
-TransferSyntax2 = LittleEndianImplicit
-[[PresentationContexts]]
-[Some]
-{contexts}
-[[Profiles]]
-[Some]
-PresentationContexts = Some
-"""
 OLD = ("CTImageStorage", "SecondaryCaptureImageStorage", "EncapsulatedPDFStorage")
 NO_SEG = ("ComprehensiveSRStorage", "EnhancedSRStorage", "SecondaryCaptureImageStorage",
           "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.11.1")  # fmt: skip
@@ -71,10 +59,7 @@ class Archive:
 @pytest.fixture
 def storescp(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[peers.StoreScp]:
     """A DCMTK storescp that negotiates the SOP Classes of the parameter only."""
-    lines = (f"PresentationContext{n} = {name}\\Plain" for n, name in enumerate(request.param, 1))
-    file = tmp_path / "profile.cfg"
-    file.write_text(PROFILE.format(contexts="\n".join(lines)))
-    with peers.storescp("-xf", str(file), "Some") as scp:
+    with peers.storescp(*peers.only(tmp_path, *request.param)) as scp:
         yield scp
 
 

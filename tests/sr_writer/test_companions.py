@@ -22,6 +22,7 @@ from tests import peers
 from tests.ct_series import Series, part10
 from tests.sr_writer import cases, colour_cases
 from tests.sr_writer.reading import by_role, saved, walk
+from tests.sr_writer.test_peers import PIXELMED, run
 
 ALL = ("sr", "sc", "gsps", "pdf", "ann", "kos")
 OTHERS = ALL[1:]
@@ -345,6 +346,15 @@ def test_a_selection_names_the_key_images_best_first_with_their_frames() -> None
     frame = made(colour_cases.without_pixels(colour_cases.loop(outputs=("kos",))))["kos"]
     assert [i.ReferencedSOPSequence[0].ReferencedFrameNumber for i in walk(frame) if i.ValueType == "IMAGE"] == [2]
     assert hd.ko.KeyObjectSelectionDocument.from_dataset(ds).content.get_references()
+
+
+@pytest.mark.peer
+def test_pixelmed_takes_the_selection_for_one_of_tid_2010(tmp_path: Path) -> None:
+    file = tmp_path / "kos.dcm"
+    file.write_bytes(saved(documents(*cases.positive(outputs=("kos",)).arguments)[0]))
+    said = run(*PIXELMED, file)
+    assert "Found Root Template TID_2010 (KeyObjectSelection)" in said and "IOD validation complete" in said
+    assert not [line for line in said.splitlines() if "Error" in line], said
 
 
 @pytest.mark.peer
