@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 
-from bench import engines, phantoms, starving
+from bench import detectors, engines, phantoms, starving
 from bench.rows import Row, UnmeasurableError, alone, compare
 from inference.acceptance import accept
 from inference.analyse import Analyser, choose
@@ -38,6 +38,7 @@ def measure(rounds: int, package: str, folder: Path, most_tiles: int = TILES[-1]
     for precision in good:
         yield from _pipeline(model, precision, rounds, folder)
     yield from _peers(model, chosen.precision, chosen.chosen().streams, rounds, folder)
+    yield from detectors.measure(rounds)
     yield from _study(path, chosen.precision, rounds)
     yield from _reading(model, chosen.precision, rounds, folder)
     yield from _streaming(path, chosen.precision, rounds, folder)
