@@ -1,7 +1,9 @@
 """``ancilla models accept``, ``bench`` and ``quantize``: whether packages run on this CPU, how fast, and their INT8 form."""
 
 import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +141,8 @@ def _quantize(args: argparse.Namespace) -> int:
     from node.files import find, view
 
     studies = find(args.cases).by_study().values() if args.cases else ()
-    made = quantize(args.package, args.out, ([open_source(view(file.path)) for file in files] for files in studies))
+    with redirect_stdout(sys.stderr):  # NNCF says how far it is
+        made = quantize(args.package, args.out, ([open_source(view(file.path)) for file in files] for files in studies))
     about = {
         "sha256": made.digest,
         "inputs": made.inputs,
