@@ -60,7 +60,8 @@ class Gated(Stage):
         self.accepting = Accepting(self.store, self.tries, unused, lambda: self.models, compute, str(self.folder), self.clock)
         orders = Orders(self.store, self.settings, self.models, "installation", self.accepting.chosen)
         self.inferring = Inferring(self.store, self.workers, never, orders, compute, self.clock, gate=self.accepting)
-        self.runner._inferring, self.runner._accepting = self.inferring, self.accepting
+        self.runner._inferring = self.runner._works[0] = self.inferring
+        self.runner._accepting = self.accepting
 
 
 def unused(order: AcceptanceOrder) -> Accepted:

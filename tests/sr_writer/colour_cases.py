@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 from domain.jobs import Outcome
 from domain.results import Analysis, Finding, KeyImage, Labels, Line, Marks, Measurement, Outline
 from tests.ct_series import Series
-from tests.sr_writer import cases
+from tests.sr_writer import cases, grids
 
 PURPLE: Final = (120, 40, 160)
 LENGTH: Final = cases.Code("410668003", "SCT", "Length")
@@ -68,6 +68,21 @@ def microscope(crops: int = 0, count: int = 500, **changes: object) -> cases.Cas
         Outcome.POSITIVE, f"{count} bacilli.", str(image.SeriesInstanceUID), findings=(finding,), key_images=tuple(keys),
         marks=(marks, other),
     )  # fmt: skip
+    return cases.Case(analysis, cases.ALGORITHM, [image], cases.context([image], **changes))
+
+
+def slide(**changes: object) -> cases.Case:
+    """Cells on a tiled slide of 2000 x 1500 pixels: marks over all of it, a box, and a region of it as key image."""
+    (image,) = grids.slide(rows=1500, columns=2000, tile=256)
+    uid = str(image.SOPInstanceUID)
+    points = np.array([[[1900, 1400]], [[10, 20]], [[700, 650]]], np.float32)
+    marks = Marks("slide/cells", "Cells", cases.ABNORMAL, CELL, uid, points, PURPLE, np.array([0.9, 0.5, 0.7], np.float32))
+    box = np.array([[600, 600], [800, 600], [800, 700], [600, 700], [600, 600]], float)
+    finding = Finding("slide/cluster/1", CELL, outline=Outline(uid, box), label="Cluster")
+    key = KeyImage(uid, smear(400, 300), "region", region=(500, 500, 400, 300))
+    analysis = Analysis(
+        Outcome.POSITIVE, "Three cells.", str(image.SeriesInstanceUID), findings=(finding,), marks=(marks,), key_images=(key,)
+    )
     return cases.Case(analysis, cases.ALGORITHM, [image], cases.context([image], **changes))
 
 

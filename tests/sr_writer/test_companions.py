@@ -58,8 +58,9 @@ def complaints(ds: Dataset, folder: Path) -> list[str]:
         cases.failed(outputs=OTHERS),
         colour_cases.microscope(crops=6, outputs=OTHERS),
         colour_cases.without_pixels(colour_cases.loop(outputs=OTHERS)),
+        colour_cases.slide(outputs=OTHERS),
     ],
-    ids=["positive", "negative", "not-analysed", "failed", "microscope", "loop"],
+    ids=["positive", "negative", "not-analysed", "failed", "microscope", "loop", "slide"],
 )
 def test_dciodvfy_finds_no_fault_in_any_companion(case: cases.Case, tmp_path: Path) -> None:
     found = {role: complaints(ds, tmp_path) for role, ds in made(case).items()}
@@ -226,6 +227,29 @@ def test_a_state_over_a_loop_names_the_frame_everywhere() -> None:
         *(a.ReferencedImageSequence[0] for a in ds.GraphicAnnotationSequence),
     ]
     assert {item.ReferencedFrameNumber for item in references} == {2}
+
+
+def test_a_state_over_a_slide_speaks_of_its_total_pixel_matrix() -> None:
+    found = made(colour_cases.slide(outputs=("gsps", "ann")))
+    ds = found["gsps-1"]
+    assert list(ds.DisplayedAreaSelectionSequence[0].DisplayedAreaBottomRightHandCorner) == [2000, 1500]
+    graphics = [g for a in ds.GraphicAnnotationSequence for g in a.get("GraphicObjectSequence", ())]
+    assert {g.GraphicAnnotationUnits for g in graphics} == {"MATRIX"}
+    assert [1900.0, 1400.0] in [list(g.GraphicData) for g in graphics]
+    assert "ReferencedFrameNumber" not in ds.ReferencedSeriesSequence[0].ReferencedImageSequence[0]
+    assert found["ann-1"].PixelOriginInterpretation == "VOLUME"
+
+
+@pytest.mark.peer
+def test_dcmtk_reads_a_state_over_a_loop_and_shows_the_frame(tmp_path: Path) -> None:
+    case = colour_cases.loop(outputs=("gsps",))
+    image, state, picture = (tmp_path / name for name in ("image.dcm", "state.dcm", "out.pgm"))
+    image.write_bytes(part10(case.headers[0]))
+    state.write_bytes(saved(documents(*colour_cases.without_pixels(case).arguments)[0]))
+    command = [peers.program("dcmp2pgm"), "-d", "-f", "2", "-p", state, image, picture]
+    said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
+    assert sum(value > 0 for value in picture.read_bytes()[-96 * 64 :]) == 20 * 30, "the bright box of frame 2"
+    assert not [line for line in (said.stdout + said.stderr).splitlines() if line.startswith(("E:", "F:"))]
 
 
 def test_images_of_different_rescale_get_states_of_their_own() -> None:
