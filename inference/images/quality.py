@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from inference.images.contract import Quality
 
@@ -23,7 +24,7 @@ class Look:
 def look(image: npt.NDArray[np.uint8]) -> Look:
     """At an RGB image (rows, columns, 3)."""
     step = max(1, max(image.shape[:2]) // _LONGEST)
-    gray = image[::step, ::step].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    gray = np.asarray(Image.fromarray(np.ascontiguousarray(image[::step, ::step])).convert("L"), np.float32)
     spread = float(gray.var())
     if min(gray.shape) < 3 or spread < 1e-3:
         return Look(0.0, float(np.sqrt(spread)), float(gray.mean()))
