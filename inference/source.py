@@ -133,6 +133,26 @@ def words(header: Dataset, keyword: str) -> tuple[str, ...]:
         return (str(value),)
 
 
+def items(header: Dataset, keyword: str, most: int) -> list[Dataset]:
+    """The first ``most`` items of a sequence; empty where it is absent, malformed or no sequence."""
+    try:
+        value = header.get(keyword)
+        return [value[i] for i in range(min(len(value), most))] if isinstance(value, Sequence) else []
+    except Exception:  # noqa: BLE001 - pydicom converts lazily and raises whatever a malformed sequence leads to
+        return []
+
+
+def first(header: Dataset, keyword: str) -> float | None:
+    """The first number of an element that may have several, or None where it is absent or malformed."""
+    value = _value(header, keyword)
+    try:
+        several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
+        number = float(value[0] if several else value)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return number if abs(number) < 1e12 else None
+
+
 def integer(header: Dataset, keyword: str) -> int | None:
     """A whole number, or None where it is absent or malformed."""
     found = numbers(header, keyword, 1)

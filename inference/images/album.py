@@ -13,7 +13,7 @@ from inference.images.calibration import Region, regions
 from inference.images.contract import Contract
 from inference.images.fit import resized
 from inference.images.frames import FrameIndex
-from inference.source import Source, integer, text
+from inference.source import Source, integer, items, text
 
 RGB = npt.NDArray[np.uint8]
 Part = tuple[int, int, int, int]
@@ -150,6 +150,5 @@ def fits(source: Source, contract: Contract) -> pixels.Layout:
 
 def made_here(source: Source) -> bool:
     """Whether the image is a result of this product that came back from the archive: its contributing equipment says so."""
-    items = source.header.get("ContributingEquipmentSequence")
-    equipment = list(items)[:16] if isinstance(items, Sequence) else []
+    equipment = items(source.header, "ContributingEquipmentSequence", 16)
     return any(text(item, "ContributionDescription").startswith("AI result") for item in equipment)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from inference.images.pixels import first, spacing
+from inference.images.pixels import spacing
+from inference.source import first, items, text
 
 _CENTIMETRE = 3  # Physical Units X/Y Direction (PS3.3 C.8.5.5.1.15)
 _TWO_D = 1  # Region Spatial Format: 2D (tissue or flow)
@@ -31,8 +32,12 @@ class Region:
 
 def regions(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     """The calibrated parts of an image. Ultrasound regions (PS3.3 C.8.5.5) come before one spacing for all of it."""
-    if str(header.get("Modality", "")) in ("US", "IVUS"):
-        found = tuple(region for item in _items(header) if (region := _region(item, rows, columns)) is not None)
+    if text(header, "Modality").strip() in ("US", "IVUS"):
+        found = tuple(
+            region
+            for item in items(header, "SequenceOfUltrasoundRegions", MOST_REGIONS)
+            if (region := _region(item, rows, columns)) is not None
+        )
         if found:
             return found
     whole = _whole(header)
@@ -54,11 +59,6 @@ def tissue_view(calibrated: Sequence[Region]) -> Region | None:
     return max(tissue, key=lambda r: (r.right - r.left) * (r.bottom - r.top), default=None)
 
 
-def _items(header: Dataset) -> list[Dataset]:
-    items = header.get("SequenceOfUltrasoundRegions")
-    return [item for item in list(items)[:MOST_REGIONS] if isinstance(item, Dataset)] if isinstance(items, Sequence) else []
-
-
 def _region(item: Dataset, rows: int, columns: int) -> Region | None:
     """None for a region that is not measured in centimetres both ways (a trace, a curve), or lies outside the image."""
     if first(item, "PhysicalUnitsXDirection") != _CENTIMETRE or first(item, "PhysicalUnitsYDirection") != _CENTIMETRE:
@@ -76,7 +76,7 @@ def _region(item: Dataset, rows: int, columns: int) -> Region | None:
 
 
 def _whole(header: Dataset) -> tuple[float, float] | None:
-    found = spacing(header, "PixelSpacing") or _measured(header)
+    found = spacing(header, "PixelSpacing") or measured(header)
     if found:
         return found
     detector = spacing(header, "ImagerPixelSpacing")
@@ -84,9 +84,8 @@ def _whole(header: Dataset) -> tuple[float, float] | None:
     return (detector[0] / factor, detector[1] / factor) if detector and 0.5 < factor < 20 else None
 
 
-def _measured(header: Dataset) -> tuple[float, float] | None:
+def measured(header: Dataset) -> tuple[float, float] | None:
     """Pixel Spacing of the Shared Functional Groups (PS3.3 C.7.6.16.2.1)."""
-    try:
-        return spacing(header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0], "PixelSpacing")
-    except (AttributeError, IndexError, TypeError, KeyError):
-        return None
+    groups = items(header, "SharedFunctionalGroupsSequence", 1)
+    measures = items(groups[0], "PixelMeasuresSequence", 1) if groups else []
+    return spacing(measures[0], "PixelSpacing") if measures else None

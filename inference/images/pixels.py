@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBa
 from domain.errors import Reason, UnsuitableError
 from inference.codestream import claimed
 from inference.images.frames import FrameIndex
-from inference.source import Source, integer, numbers, text
+from inference.source import Source, first, integer, numbers, text
 
 RGB = npt.NDArray[np.uint8]
 GRAY = ("MONOCHROME1", "MONOCHROME2")
@@ -176,17 +176,6 @@ def _gray(header: Dataset, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if array.dtype == np.uint8 and values.dtype == np.uint8 and (integer(header, "BitsStored") or 8) == 8:
         return np.asarray(array)
     return _stretched(values, float(values.min()), float(values.max()))
-
-
-def first(header: Dataset, keyword: str) -> float | None:
-    """The first number of an element that may have several."""
-    try:
-        value = header.get(keyword)
-        several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
-        number = float(value[0] if several else value)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return number if abs(number) < 1e12 else None
 
 
 def windowed(values: npt.NDArray[Any], centre: float, width: float, function: str = "") -> npt.NDArray[np.uint8]:

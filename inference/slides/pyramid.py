@@ -12,9 +12,10 @@ from pydicom.dataset import Dataset
 from domain.errors import Reason, UnsuitableError
 from inference.images import pixels
 from inference.images.album import WHOLE_SLIDE, made_here
+from inference.images.calibration import measured
 from inference.images.contract import Contract
 from inference.images.frames import FrameIndex
-from inference.source import Source, integer, text, words
+from inference.source import Source, first, integer, items, text, words
 
 RGB = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
@@ -156,12 +157,9 @@ def level(source: Source, contract: Contract) -> Level:
 
 
 def _micrometres(header: Dataset, columns: int) -> tuple[float, float]:
-    found = None
-    try:
-        found = pixels.spacing(header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0], "PixelSpacing")
-    except (AttributeError, IndexError, TypeError, KeyError):
-        width = pixels.first(header, "ImagedVolumeWidth")
-        found = (width / columns, width / columns) if width is not None and 0 < width < 1000 else None
+    found, width = measured(header), first(header, "ImagedVolumeWidth")
+    if found is None and width is not None and 0 < width < 1000:
+        found = (width / columns, width / columns)
     if found is None or not 1e-5 < min(found) <= max(found) < 1:
         raise UnsuitableError(Reason.GEOMETRY, "The slide does not say what a pixel measures.")
     return found[1] * 1000, found[0] * 1000
@@ -189,21 +187,14 @@ def _sparse(header: Dataset, layout: pixels.Layout) -> tuple[Places, Places]:
     """TILED_SPARSE (PS3.3 C.8.12.14): each frame says where it lies. One optical path and one focal plane are looked at:
     those of the first frame."""
     rows: list[tuple[int, int, int, str, float]] = []
-    for frame, item in enumerate(header.PerFrameFunctionalGroupsSequence):
-        if frame >= layout.frames:
-            break
-        try:
-            position = item.PlanePositionSlideSequence[0]
-            top, left = (
-                int(position.RowPositionInTotalImagePixelMatrix) - 1,
-                int(position.ColumnPositionInTotalImagePixelMatrix) - 1,
-            )
-            path = item.get("OpticalPathIdentificationSequence")
-            name = text(path[0], "OpticalPathIdentifier") if path else ""
-            depth = pixels.first(position, "ZOffsetInSlideCoordinateSystem") or 0.0
-        except (AttributeError, IndexError, TypeError, ValueError, KeyError) as error:
-            raise UnsuitableError(Reason.GEOMETRY, "A tile of the slide does not say where it lies.") from error
-        rows.append((frame, top, left, name, depth))
+    for frame, item in enumerate(items(header, "PerFrameFunctionalGroupsSequence", layout.frames)):
+        position, path = (items(item, name, 1) for name in ("PlanePositionSlideSequence", "OpticalPathIdentificationSequence"))
+        top = integer(position[0], "RowPositionInTotalImagePixelMatrix") if position else None
+        left = integer(position[0], "ColumnPositionInTotalImagePixelMatrix") if position else None
+        if top is None or left is None:
+            raise UnsuitableError(Reason.GEOMETRY, "A tile of the slide does not say where it lies.")
+        name = text(path[0], "OpticalPathIdentifier") if path else ""
+        rows.append((frame, top - 1, left - 1, name, first(position[0], "ZOffsetInSlideCoordinateSystem") or 0.0))
     if not rows:
         raise UnsuitableError(Reason.GEOMETRY, "The slide has no tiles.")
     path_name, plane = rows[0][3], rows[0][4]
