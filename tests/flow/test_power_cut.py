@@ -54,11 +54,11 @@ WORKING = [
 
 
 def arrived(pacs: peers.StoreScp) -> dict[str, str]:
-    """What the PACS ever got: SOP Instance UID -> SOP Class and series number, which tell the roles apart."""
+    """What the PACS ever got: SOP Instance UID -> SOP Class, series and number in it, which tell the roles apart."""
     found = {}
     for file in pacs.files():
         ds = pydicom.dcmread(file, stop_before_pixels=True)
-        found[str(ds.SOPInstanceUID)] = f"{ds.SOPClassUID} {ds.SeriesNumber}"
+        found[str(ds.SOPInstanceUID)] = f"{ds.SOPClassUID} {ds.SeriesNumber} {ds.InstanceNumber}"
     return found
 
 
