@@ -19,7 +19,7 @@ class Context:
     """Circumstances of one result.
 
     ``started_at`` is aware; its offset is written as Timezone Offset From UTC (PS3.3 C.12.1), unless the images carry
-    one of their own, to which it is then converted. ``predecessors`` are the results of the revision before. ``fast_seg``
+    one of their own, to which it is then converted. ``predecessors`` are the results of the revision before. ``fast``
     switches off what writes large Segmentations quickly; the bytes are the same.
     """
 
@@ -36,5 +36,5 @@ class Context:
     tracking: Mapping[str, str] = field(default_factory=dict, hash=False)  # tracking UIDs to be kept, by tracking identifier
     time_points: Mapping[str, tuple[str, int]] = field(default_factory=dict, hash=False)  # date and order, the same way
     compared: tuple[tuple[str, Reference], ...] = ()  # Study Instance UID and report of other studies, compared with
-    fast_seg: bool = True
+    fast: bool = True
     language: str = "en"  # of sentences; one of sr_writer.words.LANGUAGES

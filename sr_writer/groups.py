@@ -65,7 +65,7 @@ def planar(finding: Finding, outline: Outline, images: Mapping[str, Dataset], he
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=ImageRegion(
             graphic_type=GraphicTypeValues.POLYLINE,
-            graphic_data=_polygon(outline.points),
+            graphic_data=polygon(outline.points),
             source_image=_region_source(images, outline.sop_instance_uid, outline.frame),
         ),
         measurements=[*(_measured(m) for m in finding.outline_measurements), *whole],
@@ -151,7 +151,7 @@ def _maybe(code: Code | None) -> CodedConcept | None:
     return None if code is None else concept(code)
 
 
-def _polygon(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def polygon(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A closed polygon (PS3.3 C.18.6.1.2). Raises PermanentError for one without an inside or off the numbers.
 
     One of four or five points gets the middles of its edges as well: OHIF takes such a polyline for its own rectangle
@@ -185,7 +185,7 @@ def _frame(image: Dataset, frame: int) -> ScoordContentItem:
     item = ScoordContentItem(
         name=concept(IMAGE_REGION),
         graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_polygon(np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)),
+        graphic_data=polygon(np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)),
         pixel_origin_interpretation=origin,
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
     )

@@ -16,6 +16,7 @@ from sr_writer.context import Context
 from sr_writer.document import Document
 from sr_writer.groups import Group, Place, planar, volumetric, whole_image
 from sr_writer.heading import Heading
+from sr_writer.many_groups import many
 from sr_writer.parametric_map import maps
 from sr_writer.report import evaluations, report
 from sr_writer.rules import check, errors
@@ -44,7 +45,7 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     places: dict[int, Place] = {}
     evidence: list[Dataset] = []
     for content in contents(analysis, context.outputs):
-        document, looked_at = segmentation(content, headers, heading, context.fast_seg)
+        document, looked_at = segmentation(content, headers, heading, context.fast)
         made.append(_checked(document, headers, looked_at))
         if content.type is Type.BINARY:
             places |= _places(content, document.dataset, by_uid(headers))
@@ -52,9 +53,13 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
     if "pm" in context.outputs:
         made += [_checked(each, headers) for each in maps(analysis, headers, heading)]
     if "sr" in context.outputs:
-        reports = _Reports(analysis, places, headers, heading, evidence).documents()
+        writer = _Reports(analysis, places, headers, heading, evidence)
+        reports = writer.documents()
         reports += [Document(*each) for each in plainer(reports[0].dataset, heading)]
         made += [_checked(each, headers) for each in reports]
+        for each in reports:
+            if each.role != "sr-volumetric":
+                writer.outlined.extend(each.dataset)
     made += [_checked(Document(*each), headers) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
     return tuple(made)
 
@@ -96,7 +101,8 @@ class _Reports:
         self._places, self._segmentations = places, evidence
         self._images = {uid: header for uid, header in by_uid(headers).items() if is_image(header)}
         self._others = [header for header in by_uid(headers).values() if not is_image(header)]
-        self._outlined = [(f, f.outline) for f in analysis.findings if f.outline is not None]
+        outlined = [(f, f.outline) for f in analysis.findings if f.outline is not None]
+        self.outlined = many(outlined, self._images, heading)
 
     def documents(self) -> list[Document]:
         return [self._main(), *self._volumetric()]
@@ -106,8 +112,8 @@ class _Reports:
         image = self._telling_image()
         said: list[Statement | Finding] = [self._answer(), *self._analysis.statements, *self._unplaced()]
         groups: list[Group] = [self._whole(each, image) for each in said]
-        groups += [planar(f, o, self._images, self._heading) for f, o in self._outlined]
-        shown = dict.fromkeys(o.sop_instance_uid for _, o in self._outlined)
+        groups += [planar(f, o, self._images, self._heading) for f, o in self.outlined.described]
+        shown = dict.fromkeys(o.sop_instance_uid for _, o in self.outlined.all)
         shown |= dict.fromkeys(s.sop_instance_uid for s in self._analysis.statements if s.sop_instance_uid in self._images)
         images = {str(i.SOPInstanceUID): i for i in (image, *(self._images[uid] for uid in shown)) if i is not None}
         words = _WORDS[self._analysis.outcome] + (", partly analysed" if self._analysis.partial else "")

@@ -131,4 +131,4 @@ def case(images: list[Dataset], labels: Labels | None = None, fields: tuple[Fiel
 
 def slow(found: cases.Case) -> cases.Case:
     """The same, written by highdicom alone."""
-    return replace(found, context=replace(found.context, fast_seg=False))
+    return replace(found, context=replace(found.context, fast=False))
