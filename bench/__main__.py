@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench import priority
 from bench.rows import Row, UnmeasurableError, as_json, as_table
 
 FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be memory, where a sync costs nothing
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
     parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
     parser.add_argument("--large", type=float, default=2.0, help="ingest: GB of one large object (2)")
+    parser.add_argument(
+        "--first", action="store_true", help="what is measured runs before all else (for root, on a busy machine)"
+    )
     parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
     parser.add_argument(
         "--model", default="chest-ct-opacity", help="turnaround, inference: package folder or id of a shipped one"
@@ -27,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiles", type=int, default=50_000, help="inference: the most tiles through the runner (50000)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
     options = parser.parse_args(arguments)
+    if options.first:
+        priority.want()
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder.resolve(), prefix=f"{options.name}-") as work:
         return report(rows(options, Path(work)), options.json)

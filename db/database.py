@@ -16,6 +16,7 @@ import itertools
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,10 +31,11 @@ from db.times import to_micros
 from domain.errors import OutOfSpaceError, PermanentError, TransientError
 
 LOG: Final = logging.getLogger(__name__)
-GATHER_SECONDS: Final = 0.02  # how long a queued step waits for others at most, while nobody asks
+GATHER_SECONDS: Final = 0.02  # a queued step waits for others as long as they come this fast, while nobody asks ...
+LONGEST_SECONDS: Final = 1.0  # ... but no longer than this: who sends in numbers has the processors to himself for so long
 RETRY_SECONDS: Final = 1.0
 MOST_DEFERRED: Final = 1000  # queued steps; beyond that the receiver itself waits for the database
-MOST_WEIGHT: Final = 64 << 20  # the same for what queued steps have to work out before; see ``defer``
+MOST_WEIGHT: Final = 512 << 20  # the same for what queued steps have to work out before; see ``defer``
 Step = Callable[["Transaction"], object]
 
 
@@ -180,8 +182,7 @@ class Database:
     def _index(self) -> None:
         while not self._closing.is_set() or self._deferred:
             self._news.wait()
-            self._closing.wait(GATHER_SECONDS)
-            self._news.clear()
+            self._gather()
             try:
                 self.catch_up()
             except TransientError as error:
@@ -189,6 +190,15 @@ class Database:
                 if self._closing.wait(RETRY_SECONDS):
                     return
                 self._news.set()
+
+    def _gather(self) -> None:
+        """Wait until no more steps come, or too many are there."""
+        ends = time.monotonic() + LONGEST_SECONDS
+        while self._news.is_set() and not self._closing.is_set():
+            self._news.clear()
+            self._closing.wait(GATHER_SECONDS)
+            if len(self._deferred) > MOST_DEFERRED // 2 or time.monotonic() > ends:
+                self._news.clear()
 
     def _writer(self, synchronous: str) -> Connection:
         connection = self._engine.connect()

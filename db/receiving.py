@@ -135,9 +135,11 @@ class Receiving:
     def closed(self, association_id: str, how: str, quiet_seconds: float) -> None:
         """The association ended ("released", "aborted", "lost"); its open studies stay open for ``quiet_seconds`` from now."""
         with self._database.write(durable=False) as tx:
-            found = _CALLER.rows(tx.hot, {"association_id": association_id})
-            actor = actor_of(Caller(*found[0])) if found else "node"
-            close_association(tx, association_id, how, actor, seconds(quiet_seconds))
+            _closed(tx, association_id, how, quiet_seconds)
+
+    def closed_later(self, association_id: str, how: str, quiet_seconds: float) -> None:
+        """The same within milliseconds, behind the images of the association; see ``received_later``."""
+        self._database.defer(lambda tx: _closed(tx, association_id, how, quiet_seconds))
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         """An object was answered with a failure status (PS3.4 B.2.3)."""
@@ -183,6 +185,12 @@ def index(tx: Transaction, instance: Instance, quiet_seconds: float, max_wait_se
     details = {"association": instance.association_id, "digest": instance.digest, "instance": header.sop_instance_uid}
     tx.audit(_EVENTS[receipt], actor_of(instance.caller), details, header.study_uid)
     return receipt
+
+
+def _closed(tx: Transaction, association_id: str, how: str, quiet_seconds: float) -> None:
+    found = _CALLER.rows(tx.hot, {"association_id": association_id})
+    actor = actor_of(Caller(*found[0])) if found else "node"
+    close_association(tx, association_id, how, actor, seconds(quiet_seconds))
 
 
 def close_association(tx: Transaction, association_id: str, how: str, actor: str, quiet: int) -> None:

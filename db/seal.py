@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-PIECE: Final = 1 << 16  # bytes; a sum for each, so that a piece in the place of another is found too
+PIECE: Final = 1 << 18  # bytes; a sum for each, so that a piece in the place of another is found too
 _WORD: Final = 8
 _FULL: Final = 1 << 64
 _WORDS: Final = np.dtype("<u8")

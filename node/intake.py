@@ -108,7 +108,7 @@ class Intake:
 
     def _end(self, ended: _Ended) -> None:
         try:
-            self._store.closed(ended.association_id, ended.how, self._quiet(ended.calling_ae))
+            self._store.closed_later(ended.association_id, ended.how, self._quiet(ended.calling_ae))
         except TransientError:
             self._owed.append(ended)
             raise
