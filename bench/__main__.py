@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
     parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
     parser.add_argument("--large", type=float, default=2.0, help="ingest: GB of one large object (2)")
-    parser.add_argument(
-        "--first", action="store_true", help="what is measured runs before all else (for root, on a busy machine)"
-    )
+    parser.add_argument("--first", action="store_true", help="what is measured runs before all else (root only)")
     parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
     parser.add_argument(
         "--model", default="chest-ct-opacity", help="turnaround, inference: package folder or id of a shipped one"

@@ -1,4 +1,4 @@
-"""On a machine that has other work too: whoever is measured runs before everything else (SCHED_RR, sched(7)), ours and peers alike."""
+"""On a machine that has other work too: whoever is measured, ours or a peer, runs before everything else (SCHED_RR, sched(7))."""
 
 import contextlib
 import os

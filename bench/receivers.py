@@ -44,7 +44,7 @@ def _ours(durability: str) -> Start:
 
 def prepare(folder: Path, durability: str) -> serving.Node:
     """Our node, not yet started."""
-    scp = {"requests_per_second": 0, "durability": durability}
+    scp = {"requests_per_second": 0, "durability": durability, "prepared_mb": 512}
     return serving.prepare(folder, study={"quiet_seconds": 3600}, scp=scp)
 
 

@@ -5,6 +5,7 @@ sleeping and it holds a whole data set in memory. Here a data set goes from its 
 """
 
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -25,6 +26,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
+from delivery.tls import context_of
 from domain.destinations import Destination
 from domain.errors import TransientError
 from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -115,7 +117,20 @@ class Association:
         connection.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )  # no waiting for an acknowledgement before the last piece
-        return connection
+        return self._secured(connection, destination) if destination.tls else connection
+
+    def _secured(self, connection: socket.socket, destination: Destination) -> socket.socket:
+        try:
+            return context_of(destination).wrap_socket(connection, server_hostname=destination.host)
+        except ssl.SSLError as error:
+            connection.close()
+            raise TransientError(f"{self._peer}: TLS failed: {error.reason or 'no certificate we trust'}") from None
+        except (OSError, ValueError) as error:
+            connection.close()
+            raise TransientError(f"{self._peer} cannot be reached by TLS: {type(error).__name__}") from None
+        except TransientError:
+            connection.close()
+            raise
 
     def _negotiate(self, destination: Destination, kinds: Sequence[Kind]) -> None:
         primitive = A_ASSOCIATE()

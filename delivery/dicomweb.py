@@ -23,6 +23,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread
 from pydicom.uid import UID
 
+from delivery.tls import context_of
 from domain.destinations import Destination, Sent
 from domain.errors import PermanentError, TransientError
 
@@ -155,12 +156,7 @@ def _connection(destination: Destination, scheme: str, host: str, port: int | No
     timeout = destination.timeout_seconds
     if scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=timeout)
-    try:
-        context = ssl.create_default_context(cafile=destination.ca_file or None)
-    except (OSError, ssl.SSLError):
-        raise TransientError(f"{destination.name}: {destination.ca_file} cannot be read or holds no certificate") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context_of(destination))
 
 
 def _push(connection: http.client.HTTPConnection, body: Iterator[bytes] | Sequence[bytes]) -> None:

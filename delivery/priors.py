@@ -23,6 +23,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet,
 )
 
+from delivery.tls import tls_args
 from domain.destinations import Destination
 from domain.errors import TransientError
 
@@ -73,7 +74,12 @@ def _associate(destination: Destination, received: list[bytes]) -> Association:
     roles: list[Any] = [build_role(uid, scp_role=True) for uid in REPORTS]
     try:
         association = ae.associate(
-            destination.host, destination.port, ae_title=destination.ae_title, ext_neg=roles, evt_handlers=handlers
+            destination.host,
+            destination.port,
+            ae_title=destination.ae_title,
+            ext_neg=roles,
+            evt_handlers=handlers,
+            tls_args=tls_args(destination),
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise TransientError(f"{destination.name} cannot be asked for earlier reports: {type(error).__name__}") from None

@@ -10,6 +10,7 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
+from delivery.tls import tls_args
 from domain.destinations import Destination
 from domain.errors import TransientError
 from domain.evidence import Member
@@ -69,7 +70,13 @@ def associated(destination: Destination, sop_class: str, words: str, handlers: S
     ae.add_requested_context(sop_class)
     try:
         host = socket.gethostbyname(destination.host)
-        association = ae.associate(host, destination.port, ae_title=destination.ae_title, evt_handlers=list(handlers))
+        association = ae.associate(
+            host,
+            destination.port,
+            ae_title=destination.ae_title,
+            evt_handlers=list(handlers),
+            tls_args=tls_args(destination),
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise TransientError(f"{destination.name} cannot be asked: {type(error).__name__}") from None
     if not association.is_established and not association.rejected_contexts:

@@ -28,6 +28,9 @@ class Destination:
     token_file: str = ""  # a bearer token, read at each delivery
     password_file: str = ""  # "user:password", read at each delivery
     ca_file: str = ""  # whose certificates are good (PEM); empty: those the system trusts
+    tls: bool = False  # whether a dicom destination is spoken to by TLS
+    cert_file: str = ""  # our own certificate with its chain, and ...
+    key_file: str = ""  # ... its key (PEM, without a password); empty: in cert_file
     commitment: bool = False  # ask it to take responsibility for what it got (PS3.4 Annex J)
     count: bool = False  # ask by C-FIND how many images of a study it has, before the study counts as complete
 

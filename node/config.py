@@ -294,10 +294,28 @@ def find_package(name: str, folder: Path) -> Path:
 # What a destination of each kind must have, and what only it may have.
 _NEEDED: Final = {"dicom": ("host", "ae_title"), "dicomweb": ("url",), "folder": ("path",)}
 _OWN: Final = {
-    "dicom": ("host", "ae_title", "count", "priors", "commitment"),
-    "dicomweb": ("url", "token_file", "password_file", "ca_file"),
+    "dicom": ("host", "ae_title", "count", "priors", "commitment", "tls"),
+    "dicomweb": ("url", "token_file", "password_file"),
     "folder": ("path",),
 }
+
+
+def _check_secrets(values: dict[str, Any], path: str) -> None:
+    if (values["token_file"] or values["password_file"]) and not _is_private(values["url"]):
+        raise ConfigurationError(f"{path}.url must begin with https://: a token or password never crosses a network in the open")
+    if values["token_file"] and values["password_file"]:
+        raise ConfigurationError(f"{path}: token_file and password_file exclude each other")
+
+
+def _check_certificates(values: dict[str, Any], path: str) -> None:
+    for name in ("ca_file", "cert_file", "key_file"):
+        if values[name] and not (values["tls"] or urlsplit(values["url"]).scheme == "https"):
+            raise ConfigurationError(f"{path}.{name} has no meaning without TLS; remove it, or set {path}.tls")
+    if values["key_file"] and not values["cert_file"]:
+        raise ConfigurationError(f"{path}.key_file is the key of no certificate; set {path}.cert_file")
+
+
+_FILES: Final = ("path", "token_file", "password_file", "ca_file", "cert_file", "key_file")
 
 
 def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str) -> Destination:
@@ -311,13 +329,9 @@ def _destination(values: dict[str, Any], number: int, folder: Path, our_ae: str)
             raise ConfigurationError(f'{path}.{name} has no meaning for a destination of kind "{kind}"; remove it')
     if max(len(values["ae_title"]), len(values["calling_ae"])) > 16:
         raise ConfigurationError(f"{path}: an AE title has at most 16 characters")
-    if (values["token_file"] or values["password_file"]) and not _is_private(values["url"]):
-        raise ConfigurationError(f"{path}.url must begin with https://: a token or password never crosses a network in the open")
-    if values["token_file"] and values["password_file"]:
-        raise ConfigurationError(f"{path}: token_file and password_file exclude each other")
-    files = {
-        name: str(_resolve(values[name], folder)) for name in ("path", "token_file", "password_file", "ca_file") if values[name]
-    }
+    _check_secrets(values, path)
+    _check_certificates(values, path)
+    files = {name: str(_resolve(values[name], folder)) for name in _FILES if values[name]}
     profile = PROFILES[values["profile"]]
     made = {
         "outputs": tuple(values["outputs"]) or profile.outputs,

@@ -229,7 +229,22 @@ KEYS: Final = (
     Key("destination", "url", str, "", "of a dicomweb destination: the service, such as https://pacs.example/dicom-web", _is_url),
     Key("destination", "token_file", str, "", "of a dicomweb destination: a file with a bearer token"),
     Key("destination", "password_file", str, "", "of a dicomweb destination: a file with user:password"),
-    Key("destination", "ca_file", str, "", "of a dicomweb destination: whose certificate is good (PEM); empty: the system's"),
+    Key("destination", "tls", bool, False, "of a dicom destination: true: by TLS; a dicomweb destination has it in its url"),
+    Key(
+        "destination",
+        "ca_file",
+        str,
+        "",
+        "with TLS: whose certificate, for that host, is good (PEM); empty: the system's",
+    ),
+    Key(
+        "destination",
+        "cert_file",
+        str,
+        "",
+        "with TLS: our certificate with its chain (PEM), if it asks for one",
+    ),
+    Key("destination", "key_file", str, "", "with TLS: its private key (PEM, without a password); empty: it is in cert_file"),
     Key(
         "destination",
         "outputs",
@@ -314,7 +329,6 @@ LATER: Final = frozenset(
     {
         "audit",
         "model.shadow",
-        "destination.tls",
         "compute.address",
         "compute.tls",
     }

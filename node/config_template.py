@@ -26,7 +26,10 @@ _QUIET: Final = frozenset(
         "destination.url",
         "destination.token_file",
         "destination.password_file",
+        "destination.tls",
         "destination.ca_file",
+        "destination.cert_file",
+        "destination.key_file",
         "peer.port",
         "console.token_file",
     }

@@ -93,7 +93,7 @@ def prepare(folder: Path, *, models: Sequence[Table] = (), destinations: Sequenc
     node = Node(folder, peers.free_port())
     document: dict[str, Any] = {
         "node": {"data_dir": str(node.data), "institution": "Test Hospital"},
-        "scp": {"ae_title": "ANCILLA", "bind": "127.0.0.1", "port": node.port, "reserve_gb": 0},
+        "scp": {"ae_title": "ANCILLA", "bind": "127.0.0.1", "port": node.port, "reserve_gb": 0, "prepared_mb": 64},
         "study": {"quiet_seconds": 0.5},
         "compute": {"workers": 1, "threads": 2},
         "peer": [{"ae_title": CALLER, "address": "127.0.0.1"}],

@@ -73,6 +73,9 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'https://user:word@h/x'", r"without a name or password in it"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'http://h/x'\ntoken_file = 't'", "must begin with https"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'https://h'\nhost = 'h'", r"host has no meaning"),
+        ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\nca_file='c'", r"ca_file has no meaning without TLS"),
+        ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\ntls=true\nkey_file='k'", r"key_file is the key of no certificate"),
+        ("[[destination]]\nname = 'a'\nkind='folder'\npath='p'\ntls=true", r"tls has no meaning"),
         (
             "[[destination]]\nname = 'a'\nkind='folder'\npath='p'\ncommitment = true",
             r"destination\[1\].commitment has no meaning",
