@@ -88,9 +88,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, durable: bool = True) -> Iterator[Transaction]:
-        """One transaction under the write lock; audit rows are chained at its end; an exception undoes all of it."""
-        self._prepare_deferred()
+    def write(self, durable: bool = True, in_order: bool = True) -> Iterator[Transaction]:
+        """One transaction under the write lock; audit rows are chained at its end; an exception undoes all of it.
+
+        ``in_order``: after everything that was deferred before. Else steps that need preparation may come later: nobody who
+        opens an association should wait for the digests of others.
+        """
+        if in_order:
+            self._prepare_deferred()
         with self._lock:
             self._do_deferred()
             with self._transaction(self._durable if durable else self._receiving) as transaction:

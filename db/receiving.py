@@ -103,7 +103,7 @@ class Receiving:
 
     def opened(self, association_id: str, caller: Caller) -> None:
         """An association was accepted; while it is open, no study it sends to settles."""
-        with self._database.write(durable=False) as tx:
+        with self._database.write(durable=False, in_order=False) as tx:
             _OPEN.run(tx.hot, {"association_id": association_id, "now": tx.now, **_peer(caller)})
             tx.audit(Event.ASSOCIATION_OPENED, actor_of(caller), {"association": association_id, "called": caller.called_ae})
 
@@ -143,7 +143,7 @@ class Receiving:
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         """An object was answered with a failure status (PS3.4 B.2.3)."""
-        with self._database.write(durable=False) as tx:
+        with self._database.write(durable=False, in_order=False) as tx:
             details = {"association": association_id, "status": f"0x{status:04X}", "words": words}
             tx.audit(Event.REFUSED, actor_of(caller), details)
 
@@ -151,7 +151,7 @@ class Receiving:
         """An association was rejected; the caller is listed with the SOP classes it ``proposed`` to send, the longest unseen
         are forgotten beyond a thousand."""
         values = {"words": words, "proposed": as_json(list(proposed)), **_peer(caller)}
-        with self._database.write(durable=False) as tx:
+        with self._database.write(durable=False, in_order=False) as tx:
             _STRANGER.run(tx.hot, {"now": tx.now, **values})
             _FORGET_STRANGERS.run(tx.hot, {"keep": _STRANGERS - 1})
             tx.audit(Event.ASSOCIATION_REJECTED, actor_of(caller), {"called": caller.called_ae, "words": words})

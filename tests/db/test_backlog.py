@@ -229,3 +229,19 @@ def test_who_receives_faster_than_digests_are_worked_out_helps(store: Store, mon
         store.received_later(replace(instance(number), digest=""), 30, 600, digest(number))
     assert asked == [0, 1, 2, 3]
     assert [each.digest[0] for each in store.instances("1.2.3")] == list("012345")
+
+
+def test_an_association_is_opened_without_waiting_for_the_digests_of_others(store: Store) -> None:
+    asked: list[int] = []
+
+    def digest() -> str:
+        asked.append(1)
+        return "d" * 64
+
+    store.received_later(replace(instance(1), digest=""), 30, 600, digest)
+    store.opened("a2", CALLER)
+    store.refused(CALLER, "a2", 0xA700, "words")
+    store.rejected(CALLER, "words")
+    assert not asked
+    assert [each.digest for each in store.instances("1.2.3")] == ["d" * 64]
+    assert verify(store).broken_seq is None
