@@ -11,6 +11,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELos
 
 from domain.errors import Reason, UnsuitableError
 from inference.codestream import claimed
+from inference.decoders import PLUGIN, decoded
 from inference.source import Source, integer, numbers, text
 from inference.units import scale
 
@@ -139,8 +140,14 @@ def _decompressed(source: Source, value: memoryview, rows: int, columns: int) ->
     claim = claimed(frame)
     if claim != (rows, columns, 1) and not (claim is None and syntax == RLELossless):
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image are of another size than its header says.")
+    options = _options(source, rows, columns)
+    if claim is not None:  # its size was compared
+        bits, signed = options["bits_stored"], options["pixel_representation"] == 1
+        free = decoded(frame, syntax, (rows, columns), options["bits_allocated"], bits, signed)
+        if free is not None:
+            return free
     try:
-        array, _ = decoder.as_array(bytes(value), raw=True, **_options(source, rows, columns))
+        array, _ = decoder.as_array(bytes(value), raw=True, decoding_plugin=PLUGIN.get(syntax, ""), **options)
     except Exception as error:
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image cannot be decoded.") from error
     if array.shape != (rows, columns):

@@ -11,6 +11,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Analysis
+from inference import golden, package
 from inference.analyse import Analyser
 from inference.contract import Contract
 from inference.package import load
@@ -66,7 +67,12 @@ def graph(threshold: float, size: int = 80) -> ov.Model:
 
 def build(folder_factory: pytest.TempPathFactory, toml: str, threshold: float) -> Analyser:
     folder = folder_factory.mktemp("ball") / "package"
-    small_package.build(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=graph(threshold))
+    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=graph(threshold))
+    if 'units = "HU"' not in toml:
+        values = np.maximum(small_package.chest() + 1024, 0).astype(np.float32)
+        np.savez_compressed(folder / "golden" / "case-01.npz", values=values, spacing=np.array([5.0, 5.0, 5.0]))
+    golden.record(folder)
+    package.seal(folder)
     return Analyser(load(folder))
 
 

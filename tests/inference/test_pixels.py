@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from domain.errors import Reason, UnsuitableError
 from inference.codestream import claimed
+from inference.decoders import decoded
 from inference.pixels import read_hu
 from inference.source import open_source
 from tests.ct_series import Series, part10
@@ -186,3 +187,89 @@ def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:
     content = written(ds, DeflatedExplicitVRLittleEndian)
     assert len(content) < 1024 * 1024
     assert "inflates" in open_source(content).fault
+
+
+def compressed(syntax: str, bits: int, signed: bool) -> Dataset:
+    """One image of noise and a ramp with ``bits`` stored bits, losslessly compressed."""
+    random = np.random.default_rng(bits + signed)
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    values = np.clip(random.normal(0, (high - low) / 40, (32, 32)) + np.linspace(low, high, 32), low, high).astype(np.int32)
+    allocated = 8 if bits <= 8 else 16
+    kind = f"{'i' if signed else 'u'}{allocated // 8}"
+    ds = one(BitsAllocated=allocated, BitsStored=bits, HighBit=bits - 1, PixelRepresentation=int(signed))
+    ds.PixelData = values.astype(kind).tobytes()
+    ds["PixelData"].VR = "OB" if allocated == 8 else "OW"
+    if syntax == JPEGLosslessSV1:
+        import imagecodecs
+
+        plain = values.astype(kind).view(f"u{allocated // 8}") & np.uint16((1 << bits) - 1)
+        frame = imagecodecs.ljpeg_encode(plain.astype(f"u{allocated // 8}"), bitspersample=bits)
+        ds.PixelData = encapsulate([frame])
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+        ds.file_meta.TransferSyntaxUID = syntax
+    else:
+        ds.compress(syntax, generate_instance_uid=False)
+    return ds
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless, JPEGLosslessSV1])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_quick_decoders_answer_as_pydicom_does(syntax: str, bits: int, signed: bool) -> None:
+    ds = compressed(syntax, bits, signed)
+    hu = read(part10(ds))
+    if syntax == JPEGLosslessSV1 and signed and bits < 16:
+        # pydicom takes the bits of this syntax as they are; those beyond the sign are no part of the value (PS3.5 8.1.1)
+        stored = ds.pixel_array.astype(np.int32) & ((1 << bits) - 1)
+        stored = np.where(stored >= 1 << (bits - 1), stored - (1 << bits), stored)
+    else:
+        stored = ds.pixel_array.astype(np.int32)
+    assert np.array_equal(hu, np.clip(stored - 1024, -1024, 32767))
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless, JPEGLosslessSV1])
+def test_a_code_stream_that_is_cut_off_is_declined_or_was_always_read(syntax: str) -> None:
+    ds = compressed(syntax, 12, False)
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = encapsulate([frame[: len(frame) // 2]])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    assert reason(part10(ds)) is Reason.DECODE
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1])
+def test_decoding_leaves_other_threads_running(syntax: str) -> None:
+    """Threads do not take turns by themselves here: another one runs only when the decoder lets go of Python's lock."""
+    import sys
+    import threading
+
+    import imagecodecs
+
+    encode = {
+        JPEGLSLossless: imagecodecs.jpegls_encode,
+        JPEG2000Lossless: lambda values: imagecodecs.jpeg2k_encode(values, level=0),
+        JPEGLosslessSV1: lambda values: imagecodecs.ljpeg_encode(values, bitspersample=16),
+    }
+    values = np.random.default_rng(0).normal(1000, 30, (700, 700)).astype(np.uint16)
+    frame = encode[syntax](values)
+    go, phase, seen = threading.Event(), ["before"], list[str]()
+
+    def look() -> None:
+        go.wait()
+        seen.append(phase[0])
+
+    other, interval = threading.Thread(target=look), sys.getswitchinterval()
+    other.start()
+    sys.setswitchinterval(1000)
+    try:
+        phase[0] = "decoding"
+        go.set()
+        for _ in range(100):  # on a busy machine the other thread may need some chances
+            found = decoded(frame, syntax, (700, 700), 16, 16, False)
+            if seen:
+                break
+        phase[0] = "done"
+    finally:
+        sys.setswitchinterval(interval)
+    other.join()
+    assert seen == ["decoding"]
+    assert found is not None and np.array_equal(found, values)

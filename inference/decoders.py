@@ -1,0 +1,58 @@
+"""Decoders that leave other threads running while they work (imagecodecs), for the transfer syntaxes CT and MR come in.
+
+The bindings pydicom uses hold Python's lock for as long as they decode, so two threads with them are no faster than one.
+What these do not take, or answer in a form that is not expected, is pydicom's.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+_FREE: Mapping[str, Callable[[bytes], npt.NDArray[Any]]] = {
+    JPEGLSLossless: imagecodecs.jpegls_decode,
+    JPEGLSNearLossless: imagecodecs.jpegls_decode,
+    JPEG2000Lossless: lambda frame: imagecodecs.jpeg2k_decode(frame, numthreads=1),
+    JPEG2000: lambda frame: imagecodecs.jpeg2k_decode(frame, numthreads=1),
+    JPEGLossless: imagecodecs.jpegsof3_decode,
+    JPEGLosslessSV1: imagecodecs.jpegsof3_decode,
+}
+# pydicom would try its own decoder first, which is written in Python.
+PLUGIN: Mapping[str, str] = {RLELossless: "pylibjpeg"}
+
+
+def decoded(
+    frame: bytes, syntax: str, shape: tuple[int, int], allocated: int, bits: int, signed: bool
+) -> npt.NDArray[Any] | None:
+    """Stored values (rows, columns) of one code stream of one component; None: let pydicom do it.
+
+    The size the code stream claims must have been compared with ``shape`` before.
+    """
+    decode = _FREE.get(syntax)
+    if decode is None:
+        return None
+    try:
+        found = decode(frame)
+    except Exception:  # noqa: BLE001 - a decoder that meets hostile bytes; pydicom's gets them next
+        return None
+    if found.shape != shape or found.dtype.kind not in "iu" or found.dtype.itemsize * 8 > allocated:
+        return None
+    if found.dtype.kind == "i":
+        return found.astype(f"i{allocated // 8}", copy=False) if signed else None
+    plain = found.astype(f"u{allocated // 8}", copy=False)
+    if not signed:
+        return plain
+    # The code stream does not know signs: the highest bit stored is one (PS3.5 8.1.1).
+    down = allocated - bits
+    return np.asarray((plain << down).view(f"i{allocated // 8}") >> down)
