@@ -25,28 +25,29 @@ _SHAPES: Final = {1: "POINT", 4: "RECTANGLE"}
 
 
 def annotations(analysis: Analysis, images: Mapping[str, Dataset], heading: Heading, words: str) -> list[tuple[str, Dataset]]:
-    """One object per marked image, as role ("ann-1", ...) and data set; its groups are the kinds of marks.
+    """One object per marked image (or frame of it), as role ("ann-1", ...) and data set; its groups are the kinds of marks.
 
     Raises PermanentError when marks lie on an image that is not there or have coordinates that are no numbers.
     """
-    by_image: dict[str, list[Marks]] = {}
+    by_image: dict[tuple[str, int | None], list[Marks]] = {}
     for marks in analysis.marks:
         if len(marks.points):
-            by_image.setdefault(marks.sop_instance_uid, []).append(marks)
-    if not by_image.keys() <= images.keys():
+            by_image.setdefault((marks.sop_instance_uid, marks.frame), []).append(marks)
+    if not {uid for uid, _ in by_image} <= images.keys():
         raise PermanentError("Marks lie on an image that is not among the images analysed.")
     return [
-        (f"{ROLE}-{number}", _bulk(images[uid], kinds, number, heading, words))
-        for number, (uid, kinds) in enumerate(by_image.items(), 1)
+        (f"{ROLE}-{number}", _bulk(images[uid], frame, kinds, number, heading, words))
+        for number, ((uid, frame), kinds) in enumerate(by_image.items(), 1)
     ]
 
 
-def _bulk(image: Dataset, kinds: list[Marks], number: int, heading: Heading, words: str) -> Dataset:
+def _bulk(image: Dataset, frame: int | None, kinds: list[Marks], number: int, heading: Heading, words: str) -> Dataset:
     dataset = heading.begin(MicroscopyBulkSimpleAnnotationsStorage, "ANN", ROLE, number)
     dataset.ContentLabel, dataset.ContentDescription, dataset.ContentCreatorName = "AI_MARKS", DISCLAIMER, ""
     dataset.AnnotationCoordinateType = "2D"
-    dataset.PixelOriginInterpretation = "VOLUME"  # the total pixel matrix, not the single frame (PS3.3 C.37.1.2)
-    dataset.ReferencedImageSequence = [reference(image)]
+    tiled = bool(image.get("TotalPixelMatrixColumns"))
+    dataset.PixelOriginInterpretation = "VOLUME" if tiled else "FRAME"  # from which corner is counted (PS3.3 C.37.1.2)
+    dataset.ReferencedImageSequence = [reference(image, None if tiled else frame)]
     series = Dataset()
     series.SeriesInstanceUID = image.SeriesInstanceUID
     series.ReferencedInstanceSequence = [reference(image)]

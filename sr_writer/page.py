@@ -25,6 +25,7 @@ from sr_writer.picture import Sizes
 from sr_writer.telling import DISCLAIMER, HEADINGS, name, number_of, value_of
 
 MOST_ROWS: Final = 30
+LONGEST: Final = 1500  # characters of one text: a cell must fit on a page
 MOST_PICTURES: Final = 4
 _SIDE: Final = 640  # pixels of the longer side of a picture
 _WIDTH: Final = A4[0] - 36 * mm
@@ -84,6 +85,7 @@ def _foot(canvas: Any, _: Any) -> None:
 
 
 def _text(words: str, size: float, ink: colors.Color = colors.black) -> Paragraph:
+    words = words if len(words) <= LONGEST else words[: LONGEST - 4] + " ..."
     style = ParagraphStyle("", fontName=font_for(words), fontSize=size, leading=size * 1.35, textColor=ink, wordWrap=_wrap(words))
     return Paragraph(escape(words), style)
 

@@ -13,6 +13,7 @@ from sr_writer.telling import DISCLAIMER, Entry, legend
 
 SIDE: Final = 768  # pixels of the longer side of the image
 MOST_SHEETS: Final = 12  # key images that get a sheet of their own, best first
+MOST_LINES: Final = 300  # of words beside a picture
 MANY_CROPS: Final = 4  # small regions: more of them share gallery sheets
 _SMALL: Final = 320  # pixels of the longer side of a region that counts as a crop
 _PANEL: Final = 420  # pixels
@@ -83,6 +84,7 @@ def _beside(image: Image.Image, entries: list[Entry]) -> Image.Image:
     """The image with a panel of text at its right and the kind of use below both; the panel decides the height if longer."""
     bold = font(22)
     lines = [(colour if i == 0 else None, part) for colour, text in entries[1:] for i, part in enumerate(_wrapped(text))]
+    lines = lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], (None, "... see the report")]
     height = max(image.height, 3 * _MARGIN + 30 + _LINE * len(lines)) + 2 * _MARGIN + _LINE
     width = max(image.width + _PANEL, round(2 * _MARGIN + bold.getlength(DISCLAIMER)))
     sheet = Image.new("RGB", (width, height), _BLACK)

@@ -2,13 +2,10 @@
 
 import argparse
 
-from domain.errors import PermanentError
-from domain.jobs import Job, JobKind
+from domain.jobs import Job
 from node.commands.options import Commands, actor, command, store_of
 from node.commands.output import show_json, show_table
 
-ALL = 1_000_000_000
-ENDED = ("done", "failed", "cancelled")
 STATES = ("queued", "running", "done", "declined", "failed", "cancelled")
 
 
@@ -19,11 +16,6 @@ def register(commands: Commands) -> None:
     jobs.add_argument("--limit", type=int, default=100)
     retry = command(commands, "retry", "Queue a job again that was failed, cancelled, declined or done.", _retry)
     retry.add_argument("job", type=int, metavar="JOB")
-    resend = command(
-        commands, "resend", "Send the newest results of a study again and ask the destinations anew what they take.", _resend
-    )
-    resend.add_argument("study", metavar="STUDY_UID")
-    resend.add_argument("--to", default="", metavar="DESTINATION", help="this one only")
     cancel = command(commands, "cancel", "Cancel a job that is queued or running.", _cancel)
     cancel.add_argument("job", type=int, metavar="JOB")
 
@@ -61,23 +53,6 @@ def job_row(job: Job) -> tuple[object, ...]:
 def _retry(args: argparse.Namespace) -> int:
     store_of(args).revive(args.job, actor())
     print(f"job {args.job} is queued again")
-    return 0
-
-
-def _resend(args: argparse.Namespace) -> int:
-    store = store_of(args)
-    deliveries = [j for j in store.jobs(study_uid=args.study, kind=JobKind.DELIVER, limit=ALL) if args.to in ("", j.destination)]
-    newest: dict[tuple[str, str], Job] = {}
-    for job in deliveries:  # newest first
-        newest.setdefault((job.model_id, job.destination), job)
-    if not newest:
-        raise PermanentError(f"nothing of study {args.study} was ever to be sent{' to ' + args.to if args.to else ''}")
-    for destination in sorted({job.destination for job in newest.values()}):
-        store.forget_acceptances(destination, actor())
-    again = [job for job in newest.values() if job.state in ENDED]
-    for job in again:
-        store.revive(job.job_id, actor())
-    print(f"{len(again)} deliveries are queued again" if again else "everything is on its way already")
     return 0
 
 

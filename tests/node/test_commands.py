@@ -12,6 +12,7 @@ import pytest
 
 from domain.audit import Event
 from domain.instances import Caller
+from domain.moves import JobState
 from node.__main__ import main
 from tests.ct_series import Series, part10
 from tests.inference import small_package
@@ -196,6 +197,23 @@ def test_run_on_a_folder_without_images_is_an_error(tmp_path: Path, package: Pat
     (tmp_path / "readme.txt").write_text("nothing")
     assert main(["run", "--model", str(package), "--out", str(tmp_path / "out"), str(tmp_path / "readme.txt")]) == 1
     assert "there is no DICOM file" in capsys.readouterr().err
+
+
+def test_destinations_say_what_they_take_and_resend_asks_anew(stage: Stage, capsys: Capture) -> None:
+    stage.pacs.refuses = {"seg.dcm": 0x0122}
+    stage.turn()
+    (row,) = ask(stage, capsys, "destinations")
+    assert (row["name"], row["profile"], row["outputs"]) == ("pacs", "generic", ["sr", "seg"])
+    assert row["takes"] == ["1.2.840.10008.5.1.4.1.1.88.34"] and row["refuses"] == ["1.2.840.10008.5.1.4.1.1.66.4"]
+    assert tell(stage, "destinations") == 0
+    assert "Comprehensive 3D SR Storage" in capsys.readouterr().out
+    assert tell(stage, "resend", STUDY, "--to", "pacs") == 0
+    assert "1 deliveries are queued again" in capsys.readouterr().out
+    assert stage.store.acceptances("pacs") == [] and "forgotten" in stage.events()
+    assert stage.deliveries()[0].state is JobState.QUEUED
+    assert tell(stage, "resend", STUDY) == 0 and "on its way already" in capsys.readouterr().out
+    assert tell(stage, "resend", "9.9.9") == 1
+    assert "was ever to be sent" in capsys.readouterr().err
 
 
 def test_run_refuses_outputs_that_do_not_exist(tmp_path: Path, package: Path, study_dir: Path, capsys: Capture) -> None:

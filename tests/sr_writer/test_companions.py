@@ -319,6 +319,16 @@ def test_a_page_of_thousand_findings_stays_short_and_says_what_it_left_out(tmp_p
 
 
 @pytest.mark.peer
+def test_a_finding_of_a_thousand_numbers_fits_on_a_page_and_beside_a_picture(tmp_path: Path) -> None:
+    case = cases.positive(outputs=("pdf", "sc"))
+    first, *others = case.analysis.findings
+    wordy = replace(first, measurements=first.measurements * 500, label="<b>&amp;" * 2000)
+    found = made(replace(case, analysis=replace(case.analysis, findings=(wordy, *others), notes=("note " * 5000,))))
+    assert "Opacity right" in text_of(found["pdf"], tmp_path)
+    assert found["sc-1"].Rows < 300 * 20 + 200
+
+
+@pytest.mark.peer
 def test_a_page_of_a_study_that_was_not_analysed_says_why(tmp_path: Path) -> None:
     assert "slices are 7 mm apart" in text_of(made(cases.not_analysed(outputs=("pdf",)))["pdf"], tmp_path)
 
@@ -336,6 +346,19 @@ def test_highdicom_reads_the_marks_back_point_by_point() -> None:
     np.testing.assert_allclose(values[:, 0], case.analysis.marks[0].scores)
     assert (names[0].value, units[0].value) == ("122157", "1")
     np.testing.assert_array_equal(clumps.get_graphic_data("2D")[0], case.analysis.marks[1].points[0])
+
+
+def test_marks_on_frames_of_a_loop_stand_in_objects_of_their_own() -> None:
+    case = colour_cases.without_pixels(colour_cases.loop(outputs=("ann",)))
+    uid = case.analysis.key_images[0].sop_instance_uid
+    marks = tuple(
+        replace(colour_cases.microscope(count=2).analysis.marks[0], sop_instance_uid=uid, frame=frame, scores=None, points=points)
+        for frame, points in ((1, np.full((1, 1, 2), 5, np.float32)), (3, np.full((2, 1, 2), 9, np.float32)))
+    )
+    found = made(replace(case, analysis=replace(case.analysis, marks=marks)))
+    told = [(ds.ReferencedImageSequence[0].ReferencedFrameNumber, ds.PixelOriginInterpretation) for ds in found.values()]
+    assert told == [(1, "FRAME"), (3, "FRAME")]
+    assert [ds.AnnotationGroupSequence[0].NumberOfAnnotations for ds in found.values()] == [1, 2]
 
 
 def test_ends_of_lines_are_polylines_with_an_index() -> None:
