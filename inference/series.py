@@ -28,8 +28,8 @@ class Stack:
     slices, rows, columns; ``positions`` mm along the normal, rising. ``transposed`` and the flips (rows, columns) bring a slice
     into the orientation the network sees.
 
-    ``origin`` and ``steps`` say where a voxel is in the patient, mm (PS3.3 C.7.6.2.1.1): the centre of the first voxel, and the
-    ways to the next slice (slanted where the gantry was tilted), row and column, (3, 3), one in each row."""
+    ``steps`` are the ways in the patient, mm (PS3.3 C.7.6.2.1.1), to the next slice (slanted where the gantry was tilted), row
+    and column, (3, 3), one in each row."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -38,7 +38,6 @@ class Stack:
     positions: tuple[float, ...]
     transposed: bool
     flips: tuple[bool, bool]
-    origin: Vector
     steps: Vector
     units: str = "HU"
     notes: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ def stack(sources: Sequence[Source], contract: Contract) -> Stack:
     slice_step = (places[-1] - places[0]) * spacing / (positions[-1] - positions[0])
     steps = np.stack([slice_step, column * in_plane[0], row * in_plane[1]])
     whole = (spacing, *in_plane)
-    return Stack(tuple(images), rows, columns, whole, along, transposed, flips, places[0], steps, contract.units, tuple(notes))
+    return Stack(tuple(images), rows, columns, whole, along, transposed, flips, steps, contract.units, tuple(notes))
 
 
 def _images(sources: Sequence[Source], contract: Contract) -> tuple[list[Source], list[str]]:

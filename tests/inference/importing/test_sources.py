@@ -21,6 +21,7 @@ from inference.importing.options import Options
 from inference.importing.recognised import import_model
 from inference.package import load
 from node.__main__ import main
+from tests.inference.importing import saved_model
 from tests.inference.spheres import GEOMETRIES, TRUE_ML, Ball
 
 
@@ -94,11 +95,20 @@ def test_an_onnx_classifier_of_images_imports(tmp_path: Path) -> None:
     assert any("softmax was put behind" in words for words in made.unknown)
 
 
-def test_a_tensorflow_saved_model_is_recognised(tmp_path: Path) -> None:
+def test_a_tensorflow_saved_model_imports_without_tensorflow(tmp_path: Path) -> None:
+    saved_model.write(tmp_path / "colours")
+    made = import_model(tmp_path / "colours", tmp_path / "out", Options(labels=["dull", "bright"], modality="XC"))
+    package = works(tmp_path / "out")
+    assert package.network.size == (40, 56) and package.name == "colours"
+    assert not any("softmax was put behind" in words for words in made.unknown)  # the graph has one
+    saved_model.write(tmp_path / "repo" / "colours" / "2" / "model.savedmodel")
+    (tmp_path / "repo" / "colours" / "config.pbtxt").write_text('name: "colours"\nplatform: "tensorflow_savedmodel"\n')
+    import_model(tmp_path / "repo", tmp_path / "served", Options(labels=["dull", "bright"]))
+    works(tmp_path / "served")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(PackageError, match="no network that can be read"):
-        import_model(tmp_path / "m", tmp_path / "out")
+        import_model(tmp_path / "m", tmp_path / "none")
 
 
 def test_torchscript_and_exported_programs_import_where_pytorch_is(tmp_path: Path) -> None:
