@@ -181,7 +181,7 @@ def _kind(about: dict[str, object]) -> object:
     table = about.get("input")
     if not isinstance(table, dict) or "kind" not in table:
         return "volume"
-    return Table(table, "package.toml: input").choice("kind", KINDS)
+    return Table(table, "package.toml: input").choice("kind", ("volume", *KINDS))
 
 
 def _tracked(segments: tuple[Segment, ...], package_id: str, plan: Plan) -> tuple[Segment, ...]:
