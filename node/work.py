@@ -158,7 +158,8 @@ def _told(analysis: Analysis) -> set[str]:
     told = {finding.outline.sop_instance_uid for finding in analysis.findings if finding.outline is not None}
     told |= {statement.sop_instance_uid for statement in analysis.statements}
     told |= {key.sop_instance_uid for key in analysis.key_images} | {marks.sop_instance_uid for marks in analysis.marks}
-    return told | set(analysis.labels.sop_instance_uids if analysis.labels is not None else ())
+    maps = [*analysis.fields, *((analysis.labels,) if analysis.labels is not None else ())]
+    return told | {uid for one in maps for uid in one.sop_instance_uids}
 
 
 def _documents(order: Order, seen: Compared, algorithm: Algorithm, headers: Sequence[Dataset]) -> tuple[Document, ...]:

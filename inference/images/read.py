@@ -15,7 +15,7 @@ from inference.images.contract import Crops, Manifest
 from inference.images.network import Answers, Networks
 from inference.images.package import ImagePackage
 from inference.images.quality import Look, look, unfit
-from inference.images.tally import Seen, Tally
+from inference.images.tally import Probability, Seen, Tally
 from inference.objects import crops as cropping
 from inference.objects import tracks
 from inference.objects.table import Objects, joined
@@ -23,6 +23,7 @@ from inference.running import ahead
 
 RGB = npt.NDArray[np.uint8]
 _DECODING = 2  # threads
+_ROOM = 64 * 1024**2  # bytes of probability maps that are kept for the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,16 @@ def read(package: ImagePackage, networks: Networks, album: Album) -> tuple[Tally
     seen: list[Seen] = []
     tables: list[Objects] = []
     indices: list[int] = []
+    room = _ROOM
     for opened, found in _found(manifest, networks, album, left):
         objects = found.objects
         if manifest.crops is not None:
             objects = second_look(manifest.crops, networks, opened.image, objects, float(np.mean(opened.whole.scale)))
         tables.append(objects)
-        seen.append(_seen(album.heads[opened.index], opened, found, manifest))
+        image = _seen(album.heads[opened.index], opened, found, manifest)
+        maps = probabilities(found, manifest)
+        room -= sum(one.values.nbytes for one in maps.values())
+        seen.append(replace(image, maps=maps) if room > 0 else image)
         indices.append(opened.index)
     if not seen:
         words = left.words(len(album.heads)) or "There are no images."
@@ -179,6 +184,17 @@ def _shares(results: Found, manifest: Manifest, pixels: int) -> Mapping[int, flo
             cells = found.values == number if output.kind == "labels" else np.asarray(found.values)[channel] >= threshold
             shares[number] = float(np.count_nonzero(cells)) * found.cell[0] * found.cell[1] / pixels
     return shares
+
+
+def probabilities(results: Found, manifest: Manifest) -> dict[int, Probability]:
+    """The probability maps of an image in bytes."""
+    found = {}
+    for output in manifest.network.outputs:
+        if output.kind == "probability" and output.name in results.maps:
+            made = results.maps[output.name]
+            for number, values in zip(output.classes, np.asarray(made.values), strict=True):
+                found[number] = Probability(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), made.cell)
+    return found
 
 
 def second_look(crops: Crops, networks: Networks, image: RGB, objects: Objects, scale: float) -> Objects:

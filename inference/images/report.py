@@ -53,6 +53,7 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
         notes=notes,
         marks=marks,
         partial=reading.partial,
+        fields=labelling.fields(reading.tally, [(c.things, c.order) for c in chosen]),
     )
 
 

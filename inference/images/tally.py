@@ -1,7 +1,7 @@
 """What was seen in all images of a study, ready to be measured: one row per image or frame, one table of objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,14 @@ from inference.images.calibration import Region, at
 from inference.images.quality import Look
 from inference.objects import shape
 from inference.objects.table import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Probability:
+    """The probability of one segment on a grid over an image: uint8 (rows, columns), 255 is 1; ``cell`` as in objects.Masks."""
+
+    values: npt.NDArray[np.uint8]
+    cell: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Seen:
     scale: float = 1.0  # pixels of the network's input per pixel of the image
     part: float = 1.0
     fields: float = 1.0  # how many fields it counts as: more than one on a slide
+    maps: Mapping[int, Probability] = field(default_factory=dict)  # by segment, as long as there is room
 
     @property
     def mm2(self) -> float | None:

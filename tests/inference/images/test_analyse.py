@@ -132,6 +132,19 @@ def test_a_nodule_of_a_cine_is_one_finding_drawn_in_its_best_frame(blob: ImageAn
         assert 2 * (drawn & true).sum() / (drawn.sum() + true.sum()) > 0.85
 
 
+def test_the_probability_of_a_nodule_lies_on_the_image_it_is_drawn_on(blob: ImageAnalyser) -> None:
+    pixels = scan((90, 60, 30, 20))
+    answer = blob.analyse(sources(objects.ultrasound(pixels)))
+    (found,) = answer.fields
+    assert (found.segment, found.values.shape) == (1, (1, 128, 192))
+    true = pixels[:, :, 0] == 220
+    assert found.values[0][true].mean() == pytest.approx(220 / 255, abs=0.08)
+    assert found.values[0][~true].mean() < 0.25
+    assert answer.labels is not None
+    agree = (found.values[0] >= 0.5) == (answer.labels.layers[0, 0] > 0)
+    assert agree.mean() > 0.995
+
+
 def test_no_nodule_is_an_answer_with_a_picture(blob: ImageAnalyser) -> None:
     answer = blob.analyse(sources(objects.ultrasound(scan(None))))
     assert (answer.outcome, answer.summary, answer.labels) == (Outcome.NEGATIVE, "No nodule found.", None)
