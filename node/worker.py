@@ -13,7 +13,7 @@ from typing import Any
 
 from domain.errors import PermanentError, TransientError
 
-NICE = 5  # whoever receives images goes first; nothing is lost while nobody else wants the core
+NICE = 3  # one thread that receives then gets a whole core, however many compute (weights 1024 and 526)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
