@@ -75,7 +75,7 @@ def test_components_are_those_of_scikit_image(connectivity: int) -> None:
         )
         mine = found.take(found.kind == number)
         assert sorted(mine.area.tolist()) == sorted(float(r.area) for r in regions)
-        np.testing.assert_allclose(sorted(mine.score), sorted(r.mean_intensity for r in regions), rtol=1e-4)
+        np.testing.assert_allclose(sorted(mine.score), sorted(r.intensity_mean for r in regions), rtol=1e-4)
         centres = sorted((round(r.centroid[1] + 0.5, 2), round(r.centroid[0] + 0.5, 2)) for r in regions)
         np.testing.assert_allclose(sorted(map(tuple, mine.centre.round(2).tolist())), centres, atol=0.02)
         edges = sorted((r.bbox[1], r.bbox[0], r.bbox[3], r.bbox[2]) for r in regions)

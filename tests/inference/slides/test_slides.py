@@ -9,6 +9,7 @@ from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from inference.images.analyse import ImageAnalyser
 from inference.images.contract import Tissue
+from inference.slides import pyramid
 from inference.slides.pyramid import Slide, choose
 from inference.slides.tissue import is_tissue, tissue_map
 from inference.source import Source, open_source
@@ -168,3 +169,33 @@ def test_a_tile_that_cannot_be_decoded_is_no_empty_tile(analyser: ImageAnalyser)
     with pytest.raises(UnsuitableError):
         opened(analyser, ds).read(0, 0, 0, 400, 300)
     assert analyser.analyse(sources(ds)).reason is Reason.DECODE
+
+
+def test_no_more_decoded_tiles_are_held_than_there_is_room_for(analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = objects.level(picture(), 64, 0.5)
+    whole = analyser.analyse(sources(ds))
+    monkeypatch.setattr(pyramid, "_KEPT", 3 * 64 * 64 * 3)
+    slide = opened(analyser, ds)
+    held = []
+    for top in range(0, 300, 50):
+        slide.read(0, 0, top, 400, 50)
+        held.append((slide._bytes, len(slide._tiles)))
+    assert max(held) <= (3 * 64 * 64 * 3, 3)
+    again = analyser.analyse(sources(ds))
+    assert [m.points.tolist() for m in again.marks] == [m.points.tolist() for m in whole.marks]
+
+
+def test_one_focal_plane_of_several_is_read(analyser: ImageAnalyser) -> None:
+    plain, other = picture(), np.zeros((300, 400, 3), np.uint8)
+    ds = objects.level(plain, 100, 0.5)
+    planes = [bytes(objects.level(pixels, 100, 0.5).PixelData) for pixels in (other, plain, other)]
+    ds.PixelData, ds.NumberOfFrames, ds.TotalPixelMatrixFocalPlanes = b"".join(planes), 36, 3
+    np.testing.assert_array_equal(opened(analyser, ds).read(0, 0, 0, 400, 300), plain)
+
+
+def test_labels_and_overviews_of_the_glass_are_no_levels(analyser: ImageAnalyser) -> None:
+    label = objects.level(np.zeros((900, 1200, 3), np.uint8), 300, 0.5, 3)
+    label.ImageType = ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]
+    slide = opened(analyser, label, objects.level(picture(), 100, 0.5))
+    assert (len(slide.levels), slide.base.columns) == (1, 400)
+    assert analyser.analyse(sources(label)).reason is Reason.MODALITY
