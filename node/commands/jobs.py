@@ -29,7 +29,7 @@ def _jobs(args: argparse.Namespace) -> int:
     return 0
 
 
-JOB_COLUMNS = ("job", "kind", "state", "model", "to", "attempts", "outcome", "next", "study", "revision", "reason")
+JOB_COLUMNS = ("job", "kind", "priority", "state", "model", "to", "attempts", "outcome", "next", "study", "revision", "reason")
 
 
 def job_row(job: Job) -> tuple[object, ...]:
@@ -38,6 +38,7 @@ def job_row(job: Job) -> tuple[object, ...]:
     return (
         job.job_id,
         job.kind,
+        job.priority.name.lower(),
         job.state,
         job.model_id,
         job.destination,
