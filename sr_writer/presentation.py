@@ -89,7 +89,9 @@ def _add_contours(found: dict[tuple[str, int], _Picture], analysis: Analysis, im
     window = next((key.window for key in analysis.key_images if key.window is not None), None)
     left, outlined = MOST_CONTOURS, _outlined(analysis)
     for number, ink, uid, frame, mask in _slices(analysis):
-        if left <= 0 or (number, uid, frame) in outlined:
+        if left <= 0:
+            break
+        if (number, uid, frame) in outlined:
             continue
         image = images.get(uid)
         if image is None or mask.shape != (int(image.Rows), int(image.Columns)):

@@ -6,6 +6,7 @@ Its content needs nothing that these lack (coordinates are 2D, no content is ref
 from copy import deepcopy
 from typing import Final
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ComprehensiveSRStorage, EnhancedSRStorage
 
@@ -19,10 +20,14 @@ def plainer(report: Dataset, heading: Heading) -> list[tuple[str, Dataset]]:
     found = []
     for role, sop_class in RUNGS.items():
         if role in heading.context.outputs:
-            copy = deepcopy(report)
-            copy.SOPClassUID, copy.SOPInstanceUID = sop_class, heading.uid(role)
+            copy = Dataset()
+            copy.update(report)  # the content is shared, not copied: it may hold thousands of findings and is only read
+            copy.preamble, copy.file_meta = report.preamble, deepcopy(report.file_meta)
+            series = heading.uid(role + "/series")
+            named = {"SOPClassUID": sop_class, "SOPInstanceUID": heading.uid(role), "SeriesInstanceUID": series}
+            for keyword, value in named.items():
+                copy[keyword] = DataElement(keyword, "UI", value)
             copy.file_meta.MediaStorageSOPClassUID = UID(sop_class)
             copy.file_meta.MediaStorageSOPInstanceUID = UID(heading.uid(role))
-            copy.SeriesInstanceUID = heading.uid(role + "/series")
             found.append((role, copy))
     return found
