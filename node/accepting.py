@@ -93,14 +93,13 @@ class Accepting:
             str(model.settings.package), model.digest, compute.precision, compute.threads, self.data_dir, known.attempts > 1
         )
         known.attempts += 1
-        known.since = self.clock()
+        known.since = None
         known.future = self.workers.submit(self.accept, order)
         known.future.add_done_callback(lambda _: self.wake())
 
     def _collect(self, model: Model, known: _Known, future: Future[Accepted]) -> bool:
         if not future.done():
-            if known.since is not None and (self.clock() - known.since).total_seconds() > LONGEST_SECONDS:
-                self.workers.kill(future)
+            self._time_out(known, future)
             return False
         known.future = None
         error = failure(future)
@@ -109,6 +108,13 @@ class Accepting:
         elif isinstance(error, PackageError) or known.attempts >= ATTEMPTS:
             self._refuse(model, known, f"the golden cases of {model.package_id} cannot be run: {words(error)}", {})
         return True
+
+    def _time_out(self, known: _Known, future: Future[Accepted]) -> None:
+        """Counted from when a worker took it: it may wait behind long jobs."""
+        if future.running():
+            known.since = known.since or self.clock()
+            if (self.clock() - known.since).total_seconds() > LONGEST_SECONDS:
+                self.workers.kill(future)
 
     def _conclude(self, model: Model, known: _Known, accepted: Accepted) -> None:
         found = accepted.acceptance

@@ -27,10 +27,12 @@ class Tries:
 
     asked: list[tuple[AcceptanceOrder, Future[Accepted]]] = field(default_factory=list)
     killed: int = 0
+    waiting: bool = False
 
     def submit(self, fn: Callable[[AcceptanceOrder], Accepted], order: AcceptanceOrder, /) -> Future[Accepted]:
         future: Future[Accepted] = Future()
-        future.set_running_or_notify_cancel()
+        if not self.waiting:
+            future.set_running_or_notify_cancel()
         self.asked.append((order, future))
         return future
 
@@ -138,7 +140,17 @@ def test_a_worker_that_dies_is_no_answer_about_the_package(stage: Gated) -> None
         stage.accepting.chosen("0" * 64)
 
 
+def test_a_trial_that_waits_behind_long_jobs_is_left_alone(stage: Gated) -> None:
+    stage.tries.waiting = True
+    stage.turn()
+    for _ in range(3):
+        stage.later(LONGEST_SECONDS + 1)
+        stage.turn()
+    assert stage.tries.killed == 0
+
+
 def test_a_trial_that_never_ends_is_ended(stage: Gated) -> None:
+    stage.turn()
     stage.turn()
     stage.later(LONGEST_SECONDS + 1)
     stage.turn()
