@@ -321,7 +321,8 @@ def _probability(name: str, table: Table, words: Vocabulary) -> Quantity:
 
     def value(tally: Tally, _: Values) -> float | None:
         if chosen is None:
-            rows = np.array([image.scores[source][position] for image in tally.images], np.float64)
+            pieces = [np.atleast_2d(image.scores[source])[:, position] for image in tally.images]
+            rows = np.concatenate([np.zeros(0), *pieces])
         else:
             things = tally.things.take(chosen.of(tally, tally.things, words.features))
             rows = np.asarray(things.features[source][:, position], np.float64)

@@ -10,8 +10,8 @@ from domain.errors import Reason, UnsuitableError
 from inference.images import fit
 from inference.images.album import Album, Head
 from inference.images.calibration import tissue_view
-from inference.images.collect import Collector, Found
-from inference.images.contract import Crops, Manifest
+from inference.images.collect import Collector, Found, Map
+from inference.images.contract import Crops, Manifest, Output
 from inference.images.network import Answers, Networks
 from inference.images.package import ImagePackage
 from inference.images.quality import Look, look, unfit
@@ -176,14 +176,19 @@ def _shares(results: Found, manifest: Manifest, pixels: int) -> Mapping[int, flo
     """What part of the image each segment of a map covers."""
     shares: dict[int, float] = {}
     for output in manifest.network.outputs:
-        if output.name not in results.maps:
-            continue
-        found = results.maps[output.name]
-        threshold = next((rule.threshold for rule in manifest.objects if rule.source == output.name), 0.5)
-        for channel, number in enumerate(output.classes):
-            cells = found.values == number if output.kind == "labels" else np.asarray(found.values)[channel] >= threshold
-            shares[number] = float(np.count_nonzero(cells)) * found.cell[0] * found.cell[1] / pixels
+        if output.name in results.maps:
+            found = results.maps[output.name]
+            for number, mask in classes_of(found, output, manifest):
+                shares[number] = float(np.count_nonzero(mask)) * found.cell[0] * found.cell[1] / pixels
     return shares
+
+
+def classes_of(found: Map, output: Output, manifest: Manifest) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """Where each class of a map is: its label, or a probability of at least the threshold of its objects (else one half)."""
+    threshold = next((rule.threshold for rule in manifest.objects if rule.source == output.name), 0.5)
+    for channel, number in enumerate(output.classes):
+        labels = output.kind == "labels"
+        yield number, np.asarray(found.values == number if labels else np.asarray(found.values)[channel] >= threshold)
 
 
 def probabilities(results: Found, manifest: Manifest) -> dict[int, Probability]:

@@ -24,7 +24,7 @@ class Probability:
 class Seen:
     """One image, frame or slide. ``frame`` counts from 1 in multi-frame objects. ``share``: part of the image (0 to 1) that
     each segment of a label or probability map covers; ``part``: how much of the image was looked at (tissue of a slide).
-    ``group`` is the same for the frames of one object."""
+    ``group`` is the same for the frames of one object. ``scores`` are (values,) of an image, (tiles, values) of a slide."""
 
     uid: str
     series_uid: str

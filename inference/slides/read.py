@@ -1,6 +1,6 @@
 """Reads a slide with the networks: tiles that overlap, one after the other, however many there are; memory does not grow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,12 +9,12 @@ import numpy.typing as npt
 from domain.errors import Reason, UnsuitableError
 from inference.images import fit
 from inference.images.calibration import Region
-from inference.images.collect import Collector
-from inference.images.contract import ObjectRule
+from inference.images.collect import Collector, Map
+from inference.images.contract import Manifest, ObjectRule
 from inference.images.network import Networks
 from inference.images.package import ImagePackage
 from inference.images.quality import look
-from inference.images.read import looked_at
+from inference.images.read import classes_of, looked_at
 from inference.images.tally import Seen, Tally
 from inference.objects import crops as cropping
 from inference.objects import suppress
@@ -54,6 +54,7 @@ class SlideReader:
     def read(self) -> Tally:
         """Everything found; raises UnsuitableError when there is nothing to look at or a tile cannot be decoded."""
         parts, scores, area, looked = [], [], 0.0, 0
+        covered: dict[int, float] = {}
         for tile, answers in self._networks.images(self._inputs()):
             wide = replace(tile.place, core=self._widened(tile.place.core))
             collector = Collector(self._manifest.network, self._manifest.objects, 0, wide, self._manifest.network.size)
@@ -61,15 +62,17 @@ class SlideReader:
             found = collector.found()
             parts.append(found.objects.take(inside(found.objects, wide.core)))
             scores.append(found.scores)
+            for number, pixels in covered_by(found.maps, self._manifest, tile.place.core).items():
+                covered[number] = covered.get(number, 0.0) + pixels
             area += (tile.place.core[2] - tile.place.core[0]) * (tile.place.core[3] - tile.place.core[1])
             looked += 1
         if not looked:
             raise UnsuitableError(Reason.OTHER, "There is no tissue on the slide.")
         objects = self._second_look(self._once(joined([part for part in parts if len(part)] or [empty()])))
-        means = {name: np.mean([score[name] for score in scores], axis=0).astype(np.float32) for name in scores[0]}
-        return Tally((self._seen(means, area),), objects, objects)
+        of_tiles = {name: np.stack([score[name] for score in scores]) for name in scores[0]}
+        return Tally((self._seen(of_tiles, area, covered),), objects, objects)
 
-    def _seen(self, scores: dict[str, npt.NDArray[np.float32]], area: float) -> Seen:
+    def _seen(self, scores: dict[str, npt.NDArray[np.float32]], area: float, covered: dict[int, float]) -> Seen:
         base, contract = self._slide.base, self._manifest.contract
         part = min(1.0, area / (base.rows * base.columns))
         millimetres = (base.um[0] / 1000, base.um[1] / 1000)
@@ -87,7 +90,7 @@ class SlideReader:
             calibrated=(whole,),
             look=look(overview),
             scores=scores,
-            share={},
+            share={number: pixels / (base.rows * base.columns) for number, pixels in covered.items()},
             scale=float(np.mean(self._scale)),
             part=part,
             fields=mm2 / contract.field_mm2 if contract.field_mm2 else 1.0,
@@ -164,6 +167,22 @@ class SlideReader:
 
         with ahead((int(i) for i in wanted), cut, _DECODING, _DECODING + self._networks.network.way.streams) as pieces:
             return looked_at(crops, objects, self._networks.crops(pieces))
+
+
+def covered_by(maps: Mapping[str, Map], manifest: Manifest, core: tuple[float, float, float, float]) -> dict[int, float]:
+    """How many pixels of the slide each segment of the maps of a tile covers within its core."""
+    found: dict[int, float] = {}
+    for output in manifest.network.outputs:
+        if output.name not in maps:
+            continue
+        width, height, left, top = maps[output.name].cell
+        columns, rows = (
+            slice(max(round((core[i] - start) / step), 0), max(round((core[i + 2] - start) / step), 0))
+            for i, (start, step) in enumerate(((left, width), (top, height)))
+        )
+        for number, mask in classes_of(maps[output.name], output, manifest):
+            found[number] = float(np.count_nonzero(mask[rows, columns])) * width * height
+    return found
 
 
 def inside(objects: Objects, box: tuple[float, float, float, float]) -> npt.NDArray[np.bool_]:

@@ -385,3 +385,62 @@ def sealed(folder: Path) -> Path:
     golden.record(folder)
     package.seal(folder)
     return folder
+
+
+PATCH_TOML = (
+    SLIDE_TOML[: SLIDE_TOML.index("[[network.outputs]]")]
+    + '[[network.outputs]]\nname = "patch"\nkind = "scores"\nvalues = ["normal", "tumour"]\n\n[precision]\n'
+)
+PATCH_REPORT: dict[str, Any] = {
+    "quantities": {
+        name: {"measure": "Probability", "output": "patch", "value": "tumour", "over": over}
+        for name, over in (("mean", "mean"), ("worst", "max"))
+    },
+    "positive": [{"quantity": "worst", "at_least": 0.5}],
+    "summary": {"positive": "Tumour, {worst:.2f}.", "negative": "No tumour, {worst:.2f}."},
+    "statements": [
+        {
+            "name": "tumour",
+            "when": "always",
+            "finding": code(CLUSTER),
+            "measurements": [{"quantity": name, "name": private(name, name)} for name in ("mean", "worst")],
+        }
+    ],
+    "key_images": {"caption": "{label}"},
+}
+
+
+def write_patches(folder: Path) -> Path:
+    """A classifier of tiles: the probability of tumour is the mean redness."""
+    image, values = _input(64, 64)
+    red = op.relu(op.subtract(_channel(values, 0), _channel(values, 1)))
+    mean = op.unsqueeze(op.reduce_mean(red, [1, 2, 3], keep_dims=False), [1])
+    scores = op.concat([op.subtract(op.constant(np.float32(1)), mean), mean], 1)
+    cases = {"case-01": {"images": field([(30, 30)], 100, 100)[np.newaxis]}}
+    return write(folder, PATCH_TOML, SPOTS, PATCH_REPORT, {"network.xml": _model(image, {"patch": scores})}, cases)
+
+
+def write_stains(folder: Path) -> Path:
+    """Labels of tiles: 1 where it is red. The report tells what part of the slide that is."""
+    image, values = _input(64, 64)
+    red = op.greater(op.subtract(_channel(values, 0), _channel(values, 1)), op.constant(np.float32(0.5)))
+    labels = op.squeeze(op.select(red, op.constant(np.uint8(1)), op.constant(np.uint8(0))), [3])
+    toml = PATCH_TOML.replace(
+        'name = "patch"\nkind = "scores"\nvalues = ["normal", "tumour"]', 'name = "red"\nkind = "labels"\nclasses = [1]'
+    )
+    report = {
+        **PATCH_REPORT,
+        "quantities": {"share": {"measure": "AreaFraction", "classes": [1]}},
+        "positive": [{"quantity": "share", "at_least": 1.0}],
+        "summary": {"positive": "{share:.1f} %", "negative": "None."},
+        "statements": [
+            {
+                "name": "share",
+                "when": "always",
+                "finding": code(CLUSTER),
+                "measurements": [{"quantity": "share", "name": private("share", "share")}],
+            }
+        ],
+    }
+    cases = {"case-01": {"images": field([], 100, 100, [(50, 50)])[np.newaxis]}}
+    return write(folder, toml, SPOTS, report, {"network.xml": _model(image, {"red": labels})}, cases)

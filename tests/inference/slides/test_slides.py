@@ -1,5 +1,7 @@
 """Whole slides made in tests: every kind of tiling and compression gives the pixels back, and every spot is found once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -199,3 +201,22 @@ def test_labels_and_overviews_of_the_glass_are_no_levels(analyser: ImageAnalyser
     slide = opened(analyser, label, objects.level(picture(), 100, 0.5))
     assert (len(slide.levels), slide.base.columns) == (1, 400)
     assert analyser.analyse(sources(label)).reason is Reason.MODALITY
+
+
+def test_a_classifier_of_tiles_is_asked_for_its_worst_tile_and_for_their_mean(tmp_path: Path) -> None:
+    folder = image_package.sealed(image_package.write_patches(tmp_path / "patches"))
+    pixels = field([], 256, 256)
+    pixels[128:256, 128:256] = (250, 0, 0)
+    answer = ImageAnalyser(loaded(folder), threads=1).analyse(sources(objects.level(pixels, 128, 0.5)))
+    assert answer.outcome is Outcome.POSITIVE
+    told = {m.name.meaning: m.value for m in answer.statements[0].measurements}
+    assert told["worst"] == pytest.approx(250 / 255, abs=0.01)
+    assert 0.1 < told["mean"] < 0.5
+
+
+def test_the_share_of_a_segment_is_counted_once_though_tiles_overlap(tmp_path: Path) -> None:
+    folder = image_package.sealed(image_package.write_stains(tmp_path / "stains"))
+    pixels = field([], 250, 330)
+    pixels[40:140, 30:231] = (250, 0, 0)
+    answer = ImageAnalyser(loaded(folder), threads=1).analyse(sources(objects.level(pixels, 128, 0.5)))
+    assert answer.statements[0].measurements[0].value == pytest.approx(100 * 100 * 201 / (250 * 330), rel=0.002)
