@@ -64,10 +64,6 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[[destination]]\nname = 'a'\nkind = 'folder'", r"destination\[1\].path is missing"),
         ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\npath='p'", r"destination\[1\].path has no meaning"),
         ("[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['rs']", r"destination\[1\].outputs must be of: sr, seg"),
-        (
-            "[[destination]]\nname = 'a'\nhost='h'\nae_title='A'\noutputs=['pm']",
-            'outputs = "pm" is not available in this version',
-        ),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'", r"destination\[1\].url is missing"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'ftp://h/x'", r"destination\[1\].url must be http"),
         ("[[destination]]\nname = 'a'\nkind = 'dicomweb'\nurl = 'https://user:word@h/x'", r"without a name or password in it"),
