@@ -15,7 +15,7 @@ FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be mem
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark. Exit status 0 whatever the figures, 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=("ingest", "inference", "sending", "turnaround"))
+    parser.add_argument("name", choices=("ingest", "inference", "sending", "slides", "turnaround"))
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", default="chest-ct-opacity", help="turnaround, inference: package folder or id of a shipped one"
     )
     parser.add_argument("--tiles", type=int, default=50_000, help="inference: the most tiles through the runner (50000)")
+    parser.add_argument("--fields", type=int, default=300, help="slides: fields of a smear (300)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
     options = parser.parse_args(arguments)
     if options.first:
@@ -50,6 +51,10 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         from bench import inference
 
         return inference.measure(options.rounds, options.model, folder, options.tiles)
+    if options.name == "slides":
+        from bench import slides
+
+        return slides.measure(options.rounds, options.fields, folder)
     from bench import turnaround
 
     return turnaround.measure(options.rounds, options.study, package_of(options.model), folder)
