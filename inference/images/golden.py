@@ -17,8 +17,8 @@ from inference.images.album import Head
 from inference.images.analyse import ImageAnalyser
 from inference.images.calibration import Region
 from inference.images.judge import Reading
-from inference.images.measure import ONE
 from inference.images.package import ImagePackage
+from inference.images.quantity import ONE
 from inference.keys import Table
 from inference.objects import shape
 from inference.objects.table import Objects

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
-from inference.images.measure import Level, Quantity, fields, level
 from inference.images.package import ImagePackage
 from inference.images.plan import Plan
+from inference.images.quantity import Level, Quantity, fields, level
 from inference.images.tally import Tally
 
 Values = Mapping[str, float | None]

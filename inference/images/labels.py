@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from domain.results import Code, Field, Labels
-from inference.images.measure import ONE
+from inference.images.quantity import ONE
 from inference.images.tally import Probability, Tally
 from inference.objects import shape
 from inference.objects.table import Objects

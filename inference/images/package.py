@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from domain.errors import PackageError
 from domain.results import Algorithm, Code, Segment
 from inference.archive import int8_file
-from inference.images.contract import Contract, Manifest, Network, Tolerances, read_manifest
-from inference.images.measure import vocabulary
+from inference.images.contract import Contract, Manifest, Network, Tolerances
+from inference.images.manifest import read_manifest
 from inference.images.plan import Plan, read_plan
+from inference.images.quantity import vocabulary
 
 CARD = "MODEL_CARD.md"
 TOML, REPORT = "package.toml", "report.json"

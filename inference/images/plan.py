@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from domain.errors import PackageError
 from domain.results import Code, Evaluation
 from inference import wording
-from inference.images.measure import AREA, LONG_AXIS, SHORT_AXIS, TALLER, Pick, Quantity, Vocabulary, pick, quantity
+from inference.images.measure import pick, quantity
+from inference.images.quantity import AREA, LONG_AXIS, SHORT_AXIS, TALLER, Pick, Quantity, Vocabulary
 from inference.keys import Table, suggestion
 
 WHEN = ("always", "positive", "negative")

@@ -13,9 +13,9 @@ from inference.images import labels as labelling
 from inference.images import pictures
 from inference.images.album import Views
 from inference.images.judge import Reading, Values, level_of, measured, words
-from inference.images.measure import LONG_AXIS, MM, MM2, ONE, PIXELS, SCORE, SHORT_AXIS, level, winner
 from inference.images.package import ImagePackage
 from inference.images.plan import FindingPlan, Judged, MarksPlan, ObjectSaid, Plan, Said, StatementPlan
+from inference.images.quantity import LONG_AXIS, MM, MM2, ONE, PIXELS, SCORE, SHORT_AXIS, level, winner
 from inference.images.tally import Tally
 from inference.objects import shape
 from inference.objects.table import Objects

@@ -13,11 +13,11 @@ import pytest
 from domain.errors import PackageError
 from inference import golden
 from inference.images.analyse import ImageAnalyser
-from inference.images.contract import read_manifest
 from inference.images.golden import match
-from inference.images.measure import vocabulary
+from inference.images.manifest import read_manifest
 from inference.images.package import ImagePackage
 from inference.images.plan import read_plan
+from inference.images.quantity import vocabulary
 from inference.package import load, seal
 from tests.inference import image_package
 from tests.inference.image_package import DETECTOR_TOML, SPOTS_REPORT
@@ -171,3 +171,9 @@ def test_every_default_of_the_documentation_is_the_one_in_use() -> None:
     bare["objects"] = [{"from": "centres", "min_score": 0.4, "min_distance": 8.0}]
     bare["precision"], bare["tissue"] = {}, {}
     assert read_manifest(bare, (1, 2, 3)) == read_manifest(written, (1, 2, 3))
+
+
+def test_every_unit_fits_into_a_code(spots: ImageAnalyser) -> None:
+    for measured in spots.package.plan.quantities.values():
+        assert len(measured.unit.value) <= 16  # SH
+    assert spots.package.plan.quantities["per100"].unit.value == "/(100.{field})"

@@ -13,8 +13,8 @@ from inference.images import calibration, fit
 from inference.images.calibration import Region
 from inference.images.collect import Collector
 from inference.images.contract import Network, ObjectRule, Output, Quality
-from inference.images.measure import Level, level
 from inference.images.quality import look, unfit
+from inference.images.quantity import Level, level
 from inference.images.read import whole_of
 from tests import image_objects as objects
 
