@@ -45,8 +45,9 @@ class Many:
     heading: Heading
     images: Mapping[str, Dataset]
 
-    def extend(self, dataset: Dataset) -> None:
-        """Give a finished report, which has the groups of ``described`` last, those of all in their place.
+    def extend(self, dataset: Dataset, *sharing: Dataset) -> None:
+        """Give a finished report, which has the groups of ``described`` last, those of all in their place. ``sharing`` are
+        reports with the same content, not a copy of it.
 
         Raises PermanentError for an outline outside its image, or an identifier that is used twice.
         """
@@ -64,7 +65,7 @@ class Many:
         groups += [b"".join(_pieces(shapes[self._shape(*each)], self._values(*each))) for each in self.all]
         content = b"".join(groups)
         container[Tag(_CONTENT)] = RawDataElement(Tag(_CONTENT), "SQ", len(content), content, 0, False, True)
-        for each in (container, dataset):  # so that pydicom writes the finished bytes as they are
+        for each in (container, dataset, *sharing):  # so that pydicom writes the finished bytes as they are
             each.set_original_encoding(False, True, each._character_set)
 
     def _shape(self, finding: Finding, outline: Outline) -> Hashable:

@@ -57,9 +57,7 @@ def documents(analysis: Analysis, algorithm: Algorithm, headers: Sequence[Datase
         reports = writer.documents()
         reports += [Document(*each) for each in plainer(reports[0].dataset, heading)]
         made += [_checked(each, headers) for each in reports]
-        for each in reports:
-            if each.role != "sr-volumetric":
-                writer.outlined.extend(each.dataset)
+        writer.outlined.extend(*(each.dataset for each in reports if each.role != "sr-volumetric"))
     made += [_checked(Document(*each), headers) for each in companions(analysis, headers, heading, _WORDS[analysis.outcome])]
     return tuple(made)
 

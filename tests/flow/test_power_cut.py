@@ -25,7 +25,7 @@ RECEIVING = [
     "db.receiving:index:before:7",
     "db.receiving:index:after:12",
     "db.database:Database._do:after:1",
-    "db.store:Store.closed:before:1",
+    "db.store:Store.closed_later:before:1",
 ]
 TOGETHER = [  # with one sync for the association
     "node.intake:Writer.commit:after:7",
@@ -35,7 +35,7 @@ TOGETHER = [  # with one sync for the association
     "node.scanners:Scanners.closed:after:1",
 ]
 WORKING = [
-    "db.store:Store.closed:after:1",
+    "db.store:Store.closed_later:after:1",
     "db.store:Store.settle:before:1",
     "db.store:Store.settle:after:1",
     "node.orders:Orders.order:before:1",
