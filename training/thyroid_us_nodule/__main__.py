@@ -20,6 +20,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("step", nargs="?", default="all", choices=(*STEPS, "all"))
     parser.add_argument("--minutes", type=float, default=600.0, help="longest training time of each network")
     parser.add_argument("--steps", type=int, default=2600, help="training batches of each network")
+    parser.add_argument("--begin", type=float, default=0.0, help="part of the outline training that an earlier run has done")
     return parser.parse_args()
 
 
@@ -30,7 +31,7 @@ def _prepare(_: argparse.Namespace) -> None:
 def _outline(options: argparse.Namespace) -> None:
     from training.thyroid_us_nodule import learn
 
-    learn.train(OUT / "pool", OUTLINE, options.steps, options.minutes)
+    learn.train(OUT / "pool", OUTLINE, options.steps, options.minutes, begin=options.begin)
 
 
 def _features(options: argparse.Namespace) -> None:
