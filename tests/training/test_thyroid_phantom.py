@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from training.thyroid_us_nodule import crops, phantom, pool, sound
-from training.thyroid_us_nodule.crop_network import MARGIN, SIDE
 from training.thyroid_us_nodule.field import ellipse, make_grid
 from training.thyroid_us_nodule.nodule import Nodule, paint
+from training.thyroid_us_nodule.tirads import MARGIN, SIDE
 from training.thyroid_us_nodule.tissue import gland, ground
 
 SEEDS = range(500, 505)

@@ -46,10 +46,11 @@ def _export(_: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.chest_ct_opacity import evaluate, external
+    from training.chest_ct_opacity import evaluate, external, painted
 
     figures = evaluate.measure(options.data, pool.OUT / "pictures")
     figures["real_normal_study"] = external.check(options.data, pool.OUT / "pictures")
+    figures["painted"] = painted.check(options.data)
     figures["training"] = _facts(options.data)
     evaluate.write(figures)
 

@@ -38,7 +38,8 @@ def sensitive() -> package.Package:
     return package.understand(files)
 
 
-def _pair(found: Mask, truth: Mask, seen: Mask) -> Case:
+def pair(found: Mask, truth: Mask, seen: Mask) -> Case:
+    """Overlap, and the sum of both sizes, of what is seen."""
     return int((found & truth & seen).sum()), int((found & seen).sum() + (truth & seen).sum())
 
 
@@ -66,10 +67,10 @@ def _overlaps(slices: Iterator[tuple[str, real.Slice]], pictures: Path | None) -
         lungs, opacity = run(np.repeat(slice_.hu[None], 3, 0))
         known, sure = slice_.opacity != IGNORE, slice_.lungs != IGNORE
         for side in (1, 2):
-            found["lungs"].append(_pair(lungs == side, slice_.lungs == side, sure))
-        found["infection"].append(_pair(opacity > 0, slice_.opacity > 0, known))
-        found["ground_glass"].append(_pair(opacity == 1, slice_.opacity == 1, known))
-        found["consolidation"].append(_pair(opacity == 2, slice_.opacity == 2, known))
+            found["lungs"].append(pair(lungs == side, slice_.lungs == side, sure))
+        found["infection"].append(pair(opacity > 0, slice_.opacity > 0, known))
+        found["ground_glass"].append(pair(opacity == 1, slice_.opacity == 1, known))
+        found["consolidation"].append(pair(opacity == 2, slice_.opacity == 2, known))
         if pictures:
             picture(pictures / f"{name.replace('/', '-')}.png", slice_.hu, [(slice_.lungs, slice_.opacity), (lungs, opacity)])
     return found
@@ -108,8 +109,8 @@ def _phantoms(analyser: Analyser, pictures: Path | None) -> dict[str, Any]:
         lung_errors.append(abs(100 * float((layers[0] > 0).sum() / (lungs > 0).sum() - 1)))
     for volume, lungs, opacity in _volumes(SICK_SEEDS, 6):
         layers = analyser.read(volume).layers
-        both["lungs"] += [_pair(layers[0] == k, lungs == k, lungs >= 0) for k in (1, 2)]
-        both["infection"].append(_pair(layers[1] > 0, opacity > 0, lungs >= 0))
+        both["lungs"] += [pair(layers[0] == k, lungs == k, lungs >= 0) for k in (1, 2)]
+        both["infection"].append(pair(layers[1] > 0, opacity > 0, lungs >= 0))
         if pictures:
             k = int((opacity > 0).sum((1, 2)).argmax())
             answer = (layers[0, k], np.where(layers[1, k] > 0, layers[1, k] - 2, 0).astype(np.uint8))

@@ -12,7 +12,6 @@ _NAMES = {
     "all": "all pictures with a nodule",
     "small": "nodule below 5 % of the picture",
     "large": "nodule above 20 % of the picture",
-    "photograph": "photographs of a screen",
     "cystic": "cystic",
     "spongiform": "spongiform",
     "mixed": "mixed cystic and solid",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.thyroid_us_nodule.crop_network import MARGIN, SIDE
+from training.thyroid_us_nodule.tirads import MARGIN, SIDE
 
 Pixels = npt.NDArray[np.uint8]
 

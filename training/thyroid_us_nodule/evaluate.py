@@ -13,9 +13,9 @@ import openvino as ov
 from PIL import Image
 from scipy import ndimage
 
-from training.thyroid_us_nodule import crops, learn, phantom, pool
-from training.thyroid_us_nodule.crop_network import OUTPUTS, POINTS
+from training.thyroid_us_nodule import crops, phantom, pool
 from training.thyroid_us_nodule.nodule import COMPOSITION
+from training.thyroid_us_nodule.tirads import OUTPUTS, POINTS, SIZE
 from training.thyroid_us_nodule.where import PACKAGE
 
 FIGURES = Path(__file__).parent / "figures.json"
@@ -52,7 +52,7 @@ def compiled(file: str, precision: str = "f32") -> Run:
 
 
 def _resized(plane: Gray, how: Image.Resampling) -> Gray:
-    return np.asarray(Image.fromarray(plane).resize((learn.SIDE, learn.SIDE), how))
+    return np.asarray(Image.fromarray(plane).resize((SIZE, SIZE), how))
 
 
 def _color(gray: Gray) -> npt.NDArray[np.uint8]:

@@ -9,8 +9,9 @@ from torch import nn
 
 from inference import golden, package
 from training.thyroid_us_nodule import learn, phantom
-from training.thyroid_us_nodule.crop_network import OUTPUTS, SIDE, CropNetwork, Describer
+from training.thyroid_us_nodule.crop_network import CropNetwork, Describer
 from training.thyroid_us_nodule.network import Network, Outliner
+from training.thyroid_us_nodule.tirads import OUTPUTS, SIDE
 from training.thyroid_us_nodule.where import PACKAGE
 
 GOLDEN = {

@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from training.thyroid_us_nodule import augment, pool
 from training.thyroid_us_nodule.network import Network
+from training.thyroid_us_nodule.tirads import SIZE
 
 BATCH = 16
-SIDE, EARLY_SIDE = 192, 160  # the network is shipped at SIDE; the first part of the training sees EARLY_SIDE, which is faster
+SIDE, EARLY_SIDE = SIZE, 160  # the network is shipped at SIDE; the first part of the training sees EARLY_SIDE, which is faster
 
 EMPTY_MORE = 0.12  # of the pictures are chosen among those without a nodule, besides those that chance brings
 

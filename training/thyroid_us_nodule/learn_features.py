@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.thyroid_us_nodule import augment, crops, pool
-from training.thyroid_us_nodule.crop_network import CHOICES, HEADS, MARGIN, CropNetwork
+from training.thyroid_us_nodule.crop_network import CropNetwork
+from training.thyroid_us_nodule.tirads import CHOICES, HEADS, MARGIN
 
 BATCH = 32
 
