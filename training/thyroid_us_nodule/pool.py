@@ -12,7 +12,7 @@ from training.thyroid_us_nodule.nodule import Nodule
 
 CHUNK = 250
 TRAIN_CHUNKS = 16  # seeds 0 up to CHUNK * TRAIN_CHUNKS are trained on; test seeds begin at TEST_SEED
-TEST_SEED, TEST_COUNT = 1_000_000, 300
+TEST_SEED, TEST_COUNT = 1_000_000, 200
 MOST, FEATURES = 3, 9  # nodules in a picture; numbers that describe one
 
 
@@ -32,7 +32,11 @@ def describe(nodule: Nodule) -> list[int]:
 
 def draw(seeds: range) -> Chunk:
     """Phantoms of these numbers."""
-    made = [phantom.make(seed) for seed in seeds]
+    return chunk([phantom.make(seed) for seed in seeds])
+
+
+def chunk(made: list[phantom.Phantom]) -> Chunk:
+    """Phantoms in one piece."""
     features = np.full((len(made), MOST, FEATURES), -1, np.int8)
     for k, one in enumerate(made):
         for n, nodule in enumerate(one.nodules):
