@@ -69,7 +69,7 @@ def _child(package: Path, side: int, folder: Path) -> dict[str, Any]:
 
 
 def slide(path: Path, side: int, um: float) -> None:
-    """A TILED_FULL slide that is the same stained tile over and over, JPEG."""
+    """A TILED_FULL level that is the same stained tile over and over, JPEG."""
     count = (side // TILE) ** 2
     ds = _head("SM", VLWholeSlideMicroscopyImageStorage, _stained(TILE, TILE), count)
     ds.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
@@ -118,15 +118,20 @@ def main(package: Path, side: int, folder: Path) -> dict[str, float]:
     analyser = analyser_of(loaded, threads=1)
     path = folder / f"slide-{side}.dcm"
     slide(path, side, loaded.network.um_per_pixel)
+    low = folder / "slide-low.dcm"
+    small = max(TILE, side // 16 // TILE * TILE)
+    slide(low, small, loaded.network.um_per_pixel * side / small)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        source, before = open_source(view), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        source, thumbnail = open_source(view), open_source(low.read_bytes())
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.process_time()
-        analyser.analyse([source])
+        analyser.analyse([source, thumbnail])
         seconds = time.process_time() - started
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
         del source
     step = max(32, (min(loaded.network.size) - loaded.network.overlap) // 32 * 32)
     path.unlink()
+    low.unlink()
     return {"side": side, "pace": (side / step) ** 2 / seconds, "grown": grown}
 
 

@@ -20,7 +20,7 @@ from inference.source import Source, first, integer, items, text, words
 RGB = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 MOST_TILES = 4_000_000
-_KEPT = 192 * 1024**2  # bytes of decoded tiles
+_KEPT = 96 * 1024**2  # bytes of decoded tiles: two rows of a slide of 60,000 pixels
 _WHITE = 255  # where a sparse slide has no tile
 
 
@@ -39,7 +39,7 @@ class Level:
 
 
 class Slide:
-    """The pyramid of one series, the finest level first. Thread-safe; holds at most 192 MiB of decoded tiles."""
+    """The pyramid of one series, the finest level first. Thread-safe; holds at most 96 MiB of decoded tiles."""
 
     def __init__(self, levels: Sequence[Level]) -> None:
         self.levels = tuple(sorted(levels, key=lambda level: (-level.columns * level.rows, level.source.uid)))

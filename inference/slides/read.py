@@ -25,6 +25,7 @@ from inference.slides.tissue import TissueMap, is_tissue, tissue_map
 
 RGB = npt.NDArray[np.uint8]
 _DECODING = 2  # threads
+_BLOCK = 2048  # pixels of a level
 _SLACK = 0.25  # of the overlap, as in inference.images.collect
 _SPECKS = 0.02  # a tile of a slide without a small level is looked at coarsely
 
@@ -212,6 +213,20 @@ def view(slide: Slide, left: int, top: int, columns: int, rows: int, longest: in
     number = max((i for i, ratio in enumerate(ratios) if ratio <= max(wanted, 1.0)), default=0)
     ratio = ratios[number]
     part = (round(left / ratio), round(top / ratio), max(1, round(columns / ratio)), max(1, round(rows / ratio)))
-    image = slide.read(number, *part)
-    factor = min(1.0, longest / max(image.shape[:2]))
-    return fit.resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    factor = min(1.0, longest / max(part[2:]))
+    shown = np.zeros((max(1, round(part[3] * factor)), max(1, round(part[2] * factor)), 3), np.uint8)
+    # Block by block: a slide without low levels is never in memory as a whole.
+    for top_row, bottom_row in _blocks(shown.shape[0], factor):
+        for left_column, right_column in _blocks(shown.shape[1], factor):
+            corner = (round(left_column / factor), round(top_row / factor))
+            size = (round(right_column / factor) - corner[0], round(bottom_row / factor) - corner[1])
+            block = slide.read(number, part[0] + corner[0], part[1] + corner[1], max(1, size[0]), max(1, size[1]))
+            inner = fit.resized(block, bottom_row - top_row, right_column - left_column)
+            shown[top_row:bottom_row, left_column:right_column] = inner
+    return shown
+
+
+def _blocks(length: int, factor: float) -> Iterator[tuple[int, int]]:
+    """First and last but one pixel of pieces of a side that come from about 2048 pixels of the level."""
+    step = max(1, int(_BLOCK * factor))
+    return ((start, min(start + step, length)) for start in range(0, length, step))

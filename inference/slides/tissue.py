@@ -6,7 +6,7 @@ import numpy.typing as npt
 from inference.images.contract import Tissue
 from inference.slides.pyramid import Slide
 
-MOST_PIXELS = 64_000_000  # of the level that is looked at
+MOST_PIXELS = 8_000_000  # of the level that is looked at: all of it is in memory for a moment
 _ENOUGH = 400  # pixels of the longer side, below which a level shows too little
 _DARKEST = 10  # what is darker is no picture at all
 
@@ -16,7 +16,8 @@ class TissueMap:
 
     def __init__(self, mask: npt.NDArray[np.bool_], factor: tuple[float, float]) -> None:
         """``factor``: pixels of the map per pixel of the finest level (x, y)."""
-        self._sums = np.pad(np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+        self._sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
+        np.cumsum(np.cumsum(mask, axis=0, dtype=np.int32), axis=1, out=self._sums[1:, 1:])
         self._factor = factor
 
     def fraction(self, left: float, top: float, right: float, bottom: float) -> float:

@@ -13,6 +13,7 @@ from inference.images.analyse import ImageAnalyser
 from inference.images.contract import Tissue
 from inference.slides import pyramid
 from inference.slides.pyramid import Slide, choose
+from inference.slides.read import view
 from inference.slides.tissue import is_tissue, tissue_map
 from inference.source import Source, open_source
 from tests import image_objects as objects
@@ -185,6 +186,17 @@ def test_no_more_decoded_tiles_are_held_than_there_is_room_for(analyser: ImageAn
     assert max(held) <= (3 * 64 * 64 * 3, 3)
     again = analyser.analyse(sources(ds))
     assert [m.points.tolist() for m in again.marks] == [m.points.tolist() for m in whole.marks]
+
+
+def test_a_slide_without_low_levels_is_shown_block_by_block(analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch) -> None:
+    slide = opened(analyser, objects.level(picture(), 100, 0.5))
+    whole = view(slide, 0, 0, 400, 300, 100)
+    monkeypatch.setattr("inference.slides.read._BLOCK", 128)
+    largest = []
+    read = slide.read
+    monkeypatch.setattr(slide, "read", lambda *part: (largest.append(max(part[3:])), read(*part))[1])
+    np.testing.assert_array_equal(view(slide, 0, 0, 400, 300, 100), whole)
+    assert (len(largest), max(largest)) == (12, 128)
 
 
 def test_one_focal_plane_of_several_is_read(analyser: ImageAnalyser) -> None:
