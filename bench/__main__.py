@@ -71,7 +71,8 @@ def report(measured: Iterator[Row], json: bool) -> int:
     try:
         for row in measured:
             done.append(row)
-            print(f"measured: {row.name} / {row.peer}", file=sys.stderr)
+            theirs = "" if row.theirs is None else f", {row.peer} {row.theirs:.4g}"
+            print(f"measured: {row.name}: {row.ours:.4g} {row.unit}{theirs}", file=sys.stderr)  # a long run may be cut off
         failure = ""
     except (UnmeasurableError, AssertionError, OSError) as error:
         failure = str(error)
