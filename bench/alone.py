@@ -73,7 +73,7 @@ def _spent(work: Callable[[], object]) -> dict[str, float]:
     work()
     return {
         "seconds": time.perf_counter() - started,
-        "idle_seconds": (time.process_time() - used) / len(os.sched_getaffinity(0)),
+        "processor": (time.process_time() - used) / len(os.sched_getaffinity(0)),
     }
 
 

@@ -18,6 +18,7 @@ from inference.package import Package
 SECONDS: Final = 4.0  # of one measurement
 HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
+Measure = Callable[["Inputs"], float]
 Inputs = Sequence[npt.NDArray[np.float32]]
 
 
@@ -44,26 +45,34 @@ def benchmark_app(package: Package, precision: str, streams: int, folder: Path, 
     return float(found[1])
 
 
-def eager() -> tuple[str, Callable[[Inputs], float]]:
-    """PyTorch, FP32, one after the other, all cores: version and what measures items per second. Random weights: speed only."""
+def eager() -> tuple[str, Measure, Measure]:
+    """PyTorch, FP32, one after the other: version, what measures items per second on all cores, and processor milliseconds per
+    item on one. Random weights: speed only."""
     try:
         import torch
 
         from training.chest_ct_opacity.network import Labeller, Network
     except ImportError as error:
         raise UnmeasurableError("PyTorch is not here: pip install '.[train]'") from error
-    torch.set_num_threads(cores())
     model = Labeller(Network()).eval()
 
-    def measure(inputs: Inputs) -> float:
+    def run(value: Any) -> object:
         with torch.inference_mode():
-            return _pace(lambda value: model(torch.from_numpy(value)), inputs)
+            return model(torch.from_numpy(value))
 
-    return torch.__version__, measure
+    def wall(inputs: Inputs) -> float:
+        torch.set_num_threads(cores())
+        return _pace(run, inputs)
+
+    def processor(inputs: Inputs) -> float:
+        torch.set_num_threads(1)
+        return _processor(run, inputs)
+
+    return torch.__version__, wall, processor
 
 
-def onnxruntime(inputs: Inputs, folder: Path) -> tuple[str, Callable[[Inputs], float]]:
-    """ONNX Runtime at its best for this network: static INT8 (QDQ, per channel), all cores."""
+def onnxruntime(inputs: Inputs, folder: Path) -> tuple[str, Measure, Measure]:
+    """ONNX Runtime at its best for this network, static INT8 (QDQ, per channel); the same measures as ``eager``."""
     try:
         import onnxruntime as ort
         import torch
@@ -86,10 +95,15 @@ def onnxruntime(inputs: Inputs, folder: Path) -> tuple[str, Callable[[Inputs], f
     quant_pre_process(str(plain), str(ready))
     kinds = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QUInt8, "per_channel": True}
     quantize_static(str(ready), str(small), Reader(), quant_format=QuantFormat.QDQ, **kinds)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = cores()
-    session = ort.InferenceSession(str(small), options, providers=["CPUExecutionProvider"])
-    return ort.__version__, lambda values: _pace(lambda value: session.run(None, {"hu": value}), values)
+
+    def runner(threads: int) -> Callable[[Any], object]:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = ort.InferenceSession(str(small), options, providers=["CPUExecutionProvider"])
+        return lambda value: session.run(None, {"hu": value})
+
+    many, one = runner(cores()), runner(1)
+    return ort.__version__, lambda values: _pace(many, values), lambda values: _processor(one, values)
 
 
 def _pace(run: Callable[[Any], object], inputs: Inputs, seconds: float = SECONDS) -> float:
@@ -99,3 +113,11 @@ def _pace(run: Callable[[Any], object], inputs: Inputs, seconds: float = SECONDS
         run(inputs[done % len(inputs)])
         done += 1
     return done / (time.perf_counter() - started)
+
+
+def _processor(run: Callable[[Any], object], inputs: Inputs, count: int = 20) -> float:
+    run(inputs[0])
+    used = time.process_time()
+    for number in range(count):
+        run(inputs[number % len(inputs)])
+    return (time.process_time() - used) / count * 1000
