@@ -33,7 +33,7 @@ def rules(folder: Path = PACKAGE) -> tuple[float, float, float]:
 
 def bacilli(found: decode.Found, per_area: float) -> float:
     """How many bacilli the objects are: a cluster counts as many as its box holds, at least one (the node's rule)."""
-    areas = found[found[:, 4] == 1, 2:4].prod(1)
+    areas = found[found[:, 4] == 1, 2:4].prod(1) * np.pi / 4
     return float((found[:, 4] == 0).sum() + np.maximum(np.rint(areas / per_area), 1).sum())
 
 
