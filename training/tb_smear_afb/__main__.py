@@ -32,10 +32,10 @@ def _train(options: argparse.Namespace) -> None:
     learn.train(options.data, options.steps, options.minutes)
 
 
-def _export(_: argparse.Namespace) -> None:
+def _export(options: argparse.Namespace) -> None:
     from training.tb_smear_afb import export
 
-    export.assemble()
+    export.assemble(options.data)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
