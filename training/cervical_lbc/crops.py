@@ -75,5 +75,6 @@ class Crops:
     def batch(self, size: int, made: float) -> tuple[Tensor, Tensor]:
         """Light (size, 3, CROP, CROP) and classes (size,); ``made`` is the share of made-up cells."""
         pairs = [self._one(bool(self._rng.random() < made)) for _ in range(size)]
-        x = augment.light(torch.cat([p[0] for p in pairs]).clamp(0, 1), blur=1.6)
+        x = torch.cat([p[0] for p in pairs]).clamp(0, 1)
+        x = torch.where(torch.rand(size, 1, 1, 1) < 0.35, x, augment.light(x, blur=1.6))  # fine chromatin must be seen too
         return augment.compress(x, self._rng, 0.4), torch.tensor([p[1] for p in pairs])

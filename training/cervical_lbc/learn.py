@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from training.microscopy import augment, learn
 from training.microscopy.heat import Boxes
 from training.microscopy.network import Detector
 
-SIDE, BATCH, SEED = 256, 12, 1
+SIDE, BATCH, CROPS, SEED = 256, 12, 48, 1
 MADE_PER_CLASS = 90
 
 
@@ -80,10 +81,10 @@ def train_detector(data: Path, steps: int, minutes: float) -> None:
 
 def _goals(kinds: Tensor) -> Tensor:
     """Soft targets: neighbouring grades of dysplasia, and neighbouring normal squamous cells, are near misses."""
-    table = torch.full((7, 7), 0.01) + torch.eye(7) * 0.85
+    table = torch.full((7, 7), 0.005) + torch.eye(7) * 0.9
     for a, b in ((0, 1), (3, 4), (4, 5), (5, 6)):
-        table[a, b] += 0.06
-        table[b, a] += 0.06
+        table[a, b] += 0.04
+        table[b, a] += 0.04
     return (table / table.sum(1, keepdim=True))[kinds]
 
 
@@ -94,32 +95,44 @@ def train_classifier(
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     source = crops.Crops(cells.training(cells.read(data), fold), made(), seed)
-    network = Classifier().to(memory_format=torch.channels_last).train()
+    network, steps_before = Classifier(), 0
+    if checkpoint.exists():
+        held = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(held["network"])
+        steps_before = int(held["steps"])
+    network = network.to(memory_format=torch.channels_last).train()
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=learn.average, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
-    started, step, shown, mean = time.monotonic(), 0, 0.0, 2.0
-    while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
-        x, kinds = source.batch(48, max(0.1, 0.7 - 0.9 * progress))
-        for group in optimiser.param_groups:
-            group["lr"] = learn.rate(progress, 3e-3)
-        share = float(np.random.default_rng(step).beta(0.3, 0.3)) if step % 2 else 1.0
-        other = torch.randperm(len(x))
-        x = (x * share + x[other] * (1 - share)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = network(x)
-        goal = _goals(kinds) * share + _goals(kinds[other]) * (1 - share)
-        loss = -(goal * logits.float().log_softmax(1)).sum(1).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        average.update_parameters(network)
-        mean, step = 0.98 * mean + 0.02 * loss.item(), step + 1
-        if progress - shown > 0.04:
-            shown = progress
-            _keep(average.module, checkpoint, step, seed)
-            print(f"{progress:.0%} step {step} loss {mean:.3f}", flush=True)
-    _keep(average.module, checkpoint, step, seed)
+    started, step, shown, mean, progress = time.monotonic(), 0, 0.0, 2.0, 0.0
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(source.batch, CROPS, 0.5)
+        while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
+            x, kinds = coming.result()
+            coming = ahead.submit(source.batch, CROPS, max(0.1, 0.5 - 0.6 * progress))
+            for group in optimiser.param_groups:
+                group["lr"] = learn.rate(progress)
+            loss = _loss(network, x, kinds, float(np.random.default_rng(step).beta(0.3, 0.3)) if step % 4 == 0 else 1.0)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            average.update_parameters(network)
+            mean, step = 0.98 * mean + 0.02 * loss.item(), step + 1
+            if progress - shown > 0.04:
+                shown = progress
+                _keep(average.module, checkpoint, steps_before + step, seed)
+                print(f"{progress:.0%} step {step} loss {mean:.3f}", flush=True)
+    _keep(average.module, checkpoint, steps_before + step, seed)
+
+
+def _loss(network: Classifier, x: Tensor, kinds: Tensor, share: float) -> Tensor:
+    """Cross-entropy with soft targets; ``share`` below 1 mixes each crop with another one (mixup, Zhang 2018)."""
+    other = torch.randperm(len(x))
+    mixed = (x * share + x[other] * (1 - share)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network(mixed)
+    goal = _goals(kinds) * share + _goals(kinds[other]) * (1 - share)
+    return -(goal * logits.float().log_softmax(1)).sum(1).mean()
 
 
 def _keep(network: torch.nn.Module, checkpoint: Path, steps: int, seed: int) -> None:

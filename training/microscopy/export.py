@@ -33,7 +33,5 @@ def quantize(source: Path, images: Images, target: Path) -> None:
     model = ov.Core().read_model(source)
     dataset = nncf.Dataset(list(images), lambda image: image[None])
     left_alone = nncf.IgnoredScope(types=list(EXACT), validate=False)
-    small = nncf.quantize(
-        model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(images), ignored_scope=left_alone
-    )
+    small = nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(images), ignored_scope=left_alone)
     ov.save_model(small, target, compress_to_fp16=True)

@@ -45,9 +45,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _card(_: argparse.Namespace) -> None:
+    from inference import package
     from training.tb_smear_afb import card
 
     card.write()
+    package.seal(card.PACKAGE)
 
 
 def main() -> None:
