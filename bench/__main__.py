@@ -15,7 +15,7 @@ FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be mem
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark. Exit status 0 whatever the figures, 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=("ingest", "inference", "sending", "slides", "turnaround"))
+    parser.add_argument("name", choices=("ingest", "inference", "results", "sending", "slides", "turnaround"))
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
@@ -55,6 +55,10 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         from bench import slides
 
         return slides.measure(options.rounds, options.fields, folder)
+    if options.name == "results":
+        from bench import results
+
+        return results.measure(options.rounds, folder)
     from bench import turnaround
 
     return turnaround.measure(options.rounds, options.study, package_of(options.model), folder)

@@ -80,10 +80,14 @@ def _labelled(role: str, kind: Type, labels: Labels, part: _Part) -> Content:
         return np.asarray(mask).view(np.uint8)
 
     def merged(_: int, plane: int, first: int, end: int) -> Pixels:
-        layers = sorted(set(layer_of.values()))
+        if as_they_are:
+            return labels.layers[layers[0], plane, first:end]
         planes = (table[labels.layers[layer, plane, first:end]] for layer in layers)
         return np.asarray(np.bitwise_or.reduce(list(planes)))  # one of them at most is not 0
 
+    layers = sorted(set(part.lines.layer.tolist()))
+    # Numbers equal to the labels need no table: looking up every pixel is most of the time of a label map.
+    as_they_are = len(layers) == 1 and bool(np.array_equal(table, np.arange(len(table)))) and table.dtype == labels.layers.dtype
     label_of = {number: segment.number for number, segment in part.segments.items()}
     layer_of = dict(zip(numbers.tolist(), part.lines.layer.tolist(), strict=True))
     columns = (numbers, part.lines.plane, part.lines.first, part.lines.last)

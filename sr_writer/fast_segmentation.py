@@ -13,9 +13,9 @@ import numpy as np
 from highdicom.seg import SegmentationTypeValues as Type
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import correct_ambiguous_vr
+from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.tag import Tag
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import AMBIGUOUS_VR, format_number_as_ds
 
 from sr_writer import explicit
 from sr_writer.content import Content
@@ -75,7 +75,9 @@ def _head(content: Content, grid: Grid, described: Dataset, filled: Sequence[int
             head.DimensionOrganizationType = "3D"
     elif len(grid.planes) > 1:
         stack_dimension(head)
-    correct_ambiguous_vr(head, True)
+    for element in list(head.values()):  # those within sequences are corrected when they are written
+        if element.VR in AMBIGUOUS_VR:
+            correct_ambiguous_vr_element(element, head, True)
     images = [_reference(image) for image in grid.images]
     series = explicit.sequence(0x0008114A, images) + explicit.text(0x0020000E, "UI", grid.series_uid)
     _add_raw(head, 0x00081115, explicit.item(series))

@@ -18,7 +18,7 @@ _PRESERVED: Final = explicit.text(0x0028135A, "CS", "YES")  # Spatial Locations 
 def frame_groups(grid: Grid, frames: npt.NDArray[np.intp], rank: Mapping[int, int]) -> list[bytes]:
     """One item of the Per-Frame Functional Groups Sequence for each line of ``frames`` (see content.Content).
 
-    ``rank`` is the dimension index of each plane that has a frame.
+    ``rank`` is the dimension index of each plane that has a frame; of planes in a stack it is their place there.
     """
     derivations = {plane: _derivation(grid.planes[plane]) for plane in rank}
     positions = {plane: _position(grid.planes[plane]) for plane in rank}
@@ -27,7 +27,7 @@ def frame_groups(grid: Grid, frames: npt.NDArray[np.intp], rank: Mapping[int, in
     indexed = grid.kind is not Kind.PLAIN or stacked
     groups = []
     for number, plane in frames[:, :2].tolist():
-        index = [*([number] if number else []), *([rank[plane]] if indexed else [])]
+        index = [*([number] if number else []), *([plane + 1 if stacked else rank[plane]] if indexed else [])]
         content = _content(index, plane + 1 if stacked else 0)
         groups.append(explicit.item(derivations[plane], content, positions[plane], identified[number]))
     return groups

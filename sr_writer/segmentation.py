@@ -57,13 +57,14 @@ def _described(
     content: Content, grid: Grid, planes: Sequence[Plane], array: npt.NDArray[np.generic], heading: Heading
 ) -> Dataset:
     slide = grid.kind is Kind.SLIDE
+    algorithm = algorithm_identification(heading.algorithm)  # one for all segments: nobody changes it
     # TILED_SPARSE: what Slim shows and dciodvfy knows; tiles without a pixel are left out.
     tiled = hd.DimensionOrganizationTypeValues.TILED_SPARSE if slide else None
     dataset = hd.seg.Segmentation(
         source_images=grid.sources(planes),
         pixel_array=array,
         segmentation_type=content.type,
-        segment_descriptions=[_segment(n, s, heading) for n, s in content.segments.items()],
+        segment_descriptions=[_segment(n, s, algorithm, heading) for n, s in content.segments.items()],
         manufacturer_model_name=short(heading.algorithm.name),
         software_versions=short(heading.algorithm.version),
         device_serial_number=heading.algorithm.digest[:16] or "0",
@@ -91,14 +92,16 @@ def _words(content: Content) -> str:
     return f"{_WORDS[content.type]} {nth}" if nth.isdecimal() else _WORDS[content.type]
 
 
-def _segment(number: int, segment: Segment, heading: Heading) -> hd.seg.SegmentDescription:
+def _segment(
+    number: int, segment: Segment, algorithm: hd.AlgorithmIdentificationSequence, heading: Heading
+) -> hd.seg.SegmentDescription:
     item = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=short(segment.label),
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm_identification(heading.algorithm),
+        algorithm_identification=algorithm,
         tracking_uid=heading.tracking_uid(segment.tracking_id),
         tracking_id=segment.tracking_id,
         display_color=hd.color.CIELabColor.from_rgb(*segment.colour),

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Final
 
-from pydicom.dataelem import DataElement
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from domain.errors import PermanentError
@@ -55,24 +58,29 @@ _OTHERS: Final = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRe
 _PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns")
 
 
+_USED: Final = frozenset(
+    Tag(keyword) for keyword in (*_GEOMETRY, *COPIED, *_EQUIPMENT, *_OTHERS, *_VALUES) if tag_for_keyword(keyword) is not None
+)
+
+
 def readable(header: Dataset) -> Dataset:
     """A header reduced to what the writer uses and can read: an attribute with an impossible value counts as absent."""
-    kept = Dataset()
-    for keyword in dict.fromkeys((*_GEOMETRY, *COPIED, *_EQUIPMENT, *_OTHERS, *_VALUES)):
-        if keyword not in header:
-            continue
+    kept: dict[BaseTag, DataElement | RawDataElement] = {}
+    for tag in header.keys() & _USED:
         try:
-            kept[keyword] = _sound(header[keyword])
+            kept[tag] = _sound(header[tag])
         except (ValueError, TypeError, OverflowError, NotImplementedError):
             continue
-    return kept
+    return Dataset(kept)
 
 
 def _sound(element: DataElement) -> DataElement:
     """The element; ValueError if it should be numbers and is not, which pydicom tells nobody until they are used."""
-    if element.VR in ("DS", "IS") and not element.is_empty:
-        for value in element.value if element.VM > 1 else [element.value]:
-            float(value)
+    if element.VR in ("DS", "IS"):
+        value = element.value
+        for number in value if isinstance(value, MultiValue) else (value,):
+            if number not in (None, ""):
+                float(number)
     return element
 
 

@@ -120,7 +120,7 @@ def test_frames_without_frame_of_reference_are_told_apart_by_their_place_in_the_
     seg = by_role(documents(*changed.arguments))["seg"]
     assert sources(seg) == [(str(case.headers[0].SOPInstanceUID), 2), (str(case.headers[0].SOPInstanceUID), 3)]
     contents = [frame.FrameContentSequence[0] for frame in seg.PerFrameFunctionalGroupsSequence]
-    assert [(c.InStackPositionNumber, list(c.DimensionIndexValues)) for c in contents] == [(2, [1, 1]), (3, [1, 2])]
+    assert [(c.InStackPositionNumber, list(c.DimensionIndexValues)) for c in contents] == [(2, [1, 2]), (3, [1, 3])]
     assert [int(item.DimensionIndexPointer) for item in seg.DimensionIndexSequence] == [0x0062000B, 0x00209057]
     np.testing.assert_array_equal(seg.pixel_array.astype(bool), layers[0, 1:] == 3)
 
