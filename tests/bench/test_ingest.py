@@ -30,7 +30,7 @@ def test_all_rows_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: obj
     assert [row["peer"] for row in rows if row["name"] == "one association (8 objects)"] == RIVALS
     assert len(rows) == 14
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["version"] != "?" for row in rows if row["peer"] != "-")
-    assert [row["unit"] for row in rows if row["peer"] == "-"] == ["MB"]
+    assert [row["unit"] for row in rows if row["peer"] == "-"] == ["s", "MB"]
 
 
 @pytest.mark.peer
