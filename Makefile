@@ -34,7 +34,7 @@ check: install-test
 	$(BIN)/lint-imports
 
 test: install-test peers check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(MAKE) ohif
 
 # The results as a radiologist sees them: OHIF (npm package) in a headless Chromium over Orthanc.
