@@ -48,7 +48,10 @@ def _plainest(reading: Reading) -> int:
 def _whole(reading: Reading, views: Views, image: int, caption: str, large: bool) -> KeyImage:
     seen = reading.tally.images[image]
     shown = views.view(reading.indices[image], None, LONGEST if large else LONGEST // 2)
-    return KeyImage(seen.uid, shown, caption, seen.frame)
+    reduced = shown.shape[:2] != (seen.rows, seen.columns)
+    # Said only where it matters: whoever draws on a reduced picture must know how much of the image it stands for.
+    region = (0, 0, seen.columns, seen.rows) if reduced else None
+    return KeyImage(seen.uid, shown, caption, seen.frame, region)
 
 
 def _gallery(package: ImagePackage, reading: Reading, views: Views) -> list[KeyImage]:

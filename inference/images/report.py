@@ -171,7 +171,7 @@ def _marks(package: ImagePackage, plan: MarksPlan, tally: Tally) -> list[Marks]:
                     category=segment.category,
                     type=segment.type,
                     sop_instance_uid=seen.uid,
-                    points=_corners(things, of_image, plan.shape),
+                    points=corners(things, of_image, plan.shape, (seen.rows, seen.columns)),
                     colour=segment.colour,
                     scores=things.score[of_image],
                     frame=seen.frame,
@@ -180,12 +180,14 @@ def _marks(package: ImagePackage, plan: MarksPlan, tally: Tally) -> list[Marks]:
     return found
 
 
-def _corners(things: Objects, members: npt.NDArray[np.intp], kind: str) -> npt.NDArray[np.float32]:
+def corners(things: Objects, members: npt.NDArray[np.intp], kind: str, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Points (n, 1, 2), or corners (n, 4, 2) of boxes, cut off at the edges of an image of ``size`` (rows, columns): a thing at
+    the edge is often larger than what is seen of it."""
     if kind == "point":
-        return things.centre[members][:, np.newaxis, :]
-    left, top, right, bottom = things.box[members].T
-    corners = [np.stack(pair, axis=1) for pair in ((left, top), (right, top), (right, bottom), (left, bottom))]
-    return np.asarray(np.stack(corners, axis=1), np.float32)
+        return np.asarray(np.clip(things.centre[members], 0, size[::-1])[:, np.newaxis, :], np.float32)
+    left, top, right, bottom = np.clip(things.box[members], 0, (size[1], size[0]) * 2).T
+    pairs = [np.stack(pair, axis=1) for pair in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    return np.asarray(np.stack(pairs, axis=1), np.float32)
 
 
 def _statements(package: ImagePackage, reading: Reading, when: tuple[str, ...]) -> tuple[Statement, ...]:

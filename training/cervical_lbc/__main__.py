@@ -33,10 +33,10 @@ def _train(options: argparse.Namespace) -> None:
     learn.train_detector(options.data, options.steps, options.minutes)
 
 
-def _export(_: argparse.Namespace) -> None:
+def _export(options: argparse.Namespace) -> None:
     from training.cervical_lbc import export
 
-    export.assemble()
+    export.assemble(options.data)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -46,9 +46,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _card(_: argparse.Namespace) -> None:
+    from inference import package
     from training.cervical_lbc import card
 
     card.write()
+    package.seal(card.PACKAGE)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from inference import golden, package
 from training.cervical_lbc import cells, compose, crops, learn
 from training.cervical_lbc.classifier import Classifier, ShippedClassifier
 from training.cervical_lbc.where import CLASSIFIER, CROP, DETECTOR, PACKAGE
@@ -13,6 +14,7 @@ from training.microscopy import export
 from training.microscopy.network import Shipped
 
 TILE = 1024
+GOLDEN = {"made-up-abnormal": (501, [0, 1, 2, 3, 4, 5, 6] * 3), "made-up-normal": (502, [0, 1] * 8)}  # seed, classes of the cells
 
 
 def detector() -> Shipped:
@@ -47,3 +49,20 @@ def networks(data: Path, folder: Path = PACKAGE) -> None:
     export.ir(classifier(), (CROP, CROP), ("cell",), folder / "crops.xml")
     looked_at = [crops.plain(c) for c in cells.training(cells.read(data)) + learn.made()[::3]]
     export.quantize(folder / "crops.xml", looked_at, folder / "crops-int8.xml")
+
+
+def golden_inputs(folder: Path = PACKAGE) -> None:
+    """Fields of made-up cells alone, their grey levels in steps of four so that the files stay small."""
+    (folder / "golden").mkdir(parents=True, exist_ok=True)
+    stamps = [compose.stamp(c) for c in learn.made()]
+    for name, (seed, kinds) in GOLDEN.items():
+        light, _ = compose.field(stamps, kinds, TILE, TILE, 2.0, np.random.default_rng(seed))
+        np.savez_compressed(folder / "golden" / f"{name}.npz", images=(np.asarray(light * 255, np.uint8) // 4 * 4)[None])
+
+
+def assemble(data: Path) -> None:
+    """Networks, golden cases and checksums; the texts of the package are written by hand and lie in the folder already."""
+    networks(data)
+    golden_inputs()
+    golden.record(PACKAGE)
+    package.seal(PACKAGE)
