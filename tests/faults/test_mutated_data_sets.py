@@ -230,7 +230,7 @@ def bomb(head: bytes, block: bytes) -> bytes:
 
 
 def test_lengths_that_promise_gigabytes_hold_no_memory(house: House) -> None:
-    plain, rest = valid(5)[1], memoryview(b"\1" * (30 << 20))
+    plain, rest = valid(5)[1], memoryview(b"\1" * (200 << 20))
     at = plain.index(b"\x08\x00\x16\x00UI")
     forget_peak()
     before = vitals()
@@ -242,4 +242,4 @@ def test_lengths_that_promise_gigabytes_hold_no_memory(house: House) -> None:
             for start in range(0, len(rest), 100_000):
                 deposit.write(rest[start : start + 100_000])
             assert deposit.finish().status == Status.CANNOT_UNDERSTAND
-    assert vitals().peak - before.memory < 80_000  # 8 MiB are held, and moved as they grow
+    assert vitals().peak - before.memory < 150_000  # 8 MiB are held, and moved as they grow; never the 200 that came
