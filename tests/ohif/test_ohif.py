@@ -63,8 +63,10 @@ def colourful(picture: np.ndarray) -> int:
 def test_ohif_lists_every_segment_of_the_seg_and_colours_the_picture(screen: Viewer, positive: Sent) -> None:
     with screen.study(positive.study_uid) as shown:
         plain = colourful(shown.picture())
-        shown.load(positive.descriptions["seg"])
-        state = shown.until("s.segments.length > 0 && s.segments[0].length > 0")
+        layers = [name for role, name in positive.descriptions.items() if role.startswith("seg")]
+        for number, name in enumerate(layers, 1):  # one object for each layer of segments that overlap
+            shown.load(name)
+            state = shown.until(f"s.segments.length >= {number} && s.segments.every(list => list.length > 0)")
         labels = {label for segments in state["segments"] for label in segments}
         assert {segment.label for segment in positive.case.analysis.segments} <= labels
         shown.page.wait_for_timeout(3000)  # the labels are drawn some frames after they are listed
