@@ -1,5 +1,6 @@
 """A power cut at every arrow of the way of an image: nothing acknowledged is lost, and no result comes under two UIDs."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pydicom
@@ -74,7 +75,8 @@ def delivered(node: serving.Node, study_uid: str) -> bool:
     """Whether the node has nothing left to do for this study, asked without a process of its own."""
     if not (node.data / "ancilla.db").exists():
         return False
-    jobs = open_store(f"sqlite:///{node.data / 'ancilla.db'}", now).jobs(study_uid=study_uid)
+    with closing(open_store(f"sqlite:///{node.data / 'ancilla.db'}", now)) as store:
+        jobs = store.jobs(study_uid=study_uid)
     return any(job.kind == "deliver" for job in jobs) and all(job.state == "done" for job in jobs)
 
 
@@ -132,5 +134,5 @@ def crash(node: serving.Node, sender: Scanner, place: str) -> None:
 
 
 def kept(node: serving.Node, study_uid: str) -> dict[str, str]:
-    store = open_store(f"sqlite:///{node.data / 'ancilla.db'}", now)
-    return {instance.header.sop_instance_uid: instance.digest for instance in store.instances(study_uid)}
+    with closing(open_store(f"sqlite:///{node.data / 'ancilla.db'}", now)) as store:
+        return {instance.header.sop_instance_uid: instance.digest for instance in store.instances(study_uid)}
