@@ -22,7 +22,7 @@ def volume(package: Package, slices: int, size: int = SIZE) -> Volume:
     """A golden case, brought to that many slices of ``size`` x ``size``, with the noise of a scanner."""
     small, _ = _volume(package, package.golden_cases()[-1])
     where = [nearest(before, after) for before, after in zip(small.hu.shape, (slices, size, size), strict=True)]
-    hu = small.hu[where[0]][:, where[1]][:, :, where[2]].astype(np.int16)
+    hu = np.ascontiguousarray(small.hu[where[0]][:, where[1]][:, :, where[2]], np.int16)  # as slices are read
     hu += np.random.default_rng(0).integers(-20, 21, hu.shape, dtype=np.int16)
     along, down, across = (mm * a / b for mm, a, b in zip(small.spacing, small.hu.shape, hu.shape, strict=True))
     positions = tuple(along * index for index in range(slices))

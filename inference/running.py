@@ -19,6 +19,7 @@ import openvino as ov
 
 from domain.errors import PackageError, PermanentError
 from inference import graph
+from inference.rewriting import rewrite
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -61,6 +62,7 @@ class Compiled:
         self.file = file
         wanted = len(model.outputs)
         watches = graph.watch(model)
+        rewrite(model)
         try:
             self._compiled = core.compile_model(model, "CPU", _settings(self.way))
         except RuntimeError as error:

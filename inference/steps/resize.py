@@ -1,5 +1,6 @@
 """Brings a slice to another size: exact area means, or bilinear between pixel centres, with a fast path for whole factors."""
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.float32]
+_SCRATCH = threading.local()
 
 
 def resize(image: npt.NDArray[np.number], size: tuple[int, int], mode: str) -> Image:
@@ -29,21 +31,32 @@ def resize(image: npt.NDArray[np.number], size: tuple[int, int], mode: str) -> I
 
 def _blocks(image: npt.NDArray[np.number], factors: tuple[int, int]) -> Image:
     """Mean of whole blocks: sums in int32 for integers, so exact."""
-    kind: Any = np.int32 if np.issubdtype(image.dtype, np.integer) else np.float32
-    rows = _summed([image[i :: factors[0]] for i in range(factors[0])], kind)
-    total = _summed([rows[:, i :: factors[1]] for i in range(factors[1])], kind)
+    kind = "int32" if np.issubdtype(image.dtype, np.integer) else "float32"
+    rows = _summed([image[i :: factors[0]] for i in range(factors[0])], kind, "rows")
+    total = _summed([rows[:, i :: factors[1]] for i in range(factors[1])], kind, "total")
     result: Image = np.multiply(total, np.float32(1 / (factors[0] * factors[1])), dtype=np.float32, casting="unsafe")
     return result
 
 
-def _summed(parts: list[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
-    """In as few passes over memory as possible: other work on the machine makes each of them dear."""
+def _summed(parts: list[npt.NDArray[Any]], kind: str, place: str) -> npt.NDArray[Any]:
+    """In as few passes over memory as possible, into memory that is used again: fresh pages cost more than the sums."""
+    total = _scratch(parts[0].shape, kind, place)
     if len(parts) == 1:
-        return parts[0].astype(kind)
-    total: npt.NDArray[Any] = np.add(parts[0], parts[1], dtype=kind)
+        np.copyto(total, parts[0], casting="unsafe")
+        return total
+    np.add(parts[0], parts[1], out=total, dtype=kind, casting="unsafe")
     for part in parts[2:]:
-        np.add(total, part, out=total, casting="unsafe")
+        np.add(total, part, out=total, dtype=kind, casting="unsafe")
     return total
+
+
+def _scratch(shape: tuple[int, ...], kind: str, place: str) -> npt.NDArray[Any]:
+    """This thread's own memory for ``place``; what was in it is lost."""
+    held: dict[str, npt.NDArray[Any]] = _SCRATCH.__dict__
+    found = held.get(place)
+    if found is None or found.shape != shape or found.dtype != kind:
+        found = held[place] = np.empty(shape, kind)
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -157,3 +157,15 @@ def test_steps_leave_empty_layers_alone() -> None:
     fill_holes(found, (1, 2))
     restrict_to(found, (3, 4), (1, 2), 5.0, True)
     assert not found.layers.any()
+
+
+def test_a_resized_slice_does_not_change_when_the_next_one_is_resized(random: np.random.Generator) -> None:
+    image = random.integers(-1000, 1000, (64, 64)).astype(np.int16)
+    first = resize(image, (32, 32), "area")
+    before = first.copy()
+    resize(-image, (32, 32), "area")
+    assert np.array_equal(first, before)
+
+
+def test_values_near_the_ends_of_their_type_are_averaged_without_overflow() -> None:
+    assert np.array_equal(resize(np.full((4, 4), 32767, np.int16), (1, 1), "area"), [[32767.0]])
