@@ -21,7 +21,7 @@ from inference.steps.resize import Image
 from inference.volume import Ready, Volume
 
 PREPARING = 2  # threads that decode and resize while the network runs
-_FORM = "1"  # raised when this folder computes something else from the same images
+_FORM = "2"  # raised when this folder computes something else from the same images
 _LABEL_TYPES = ("u8", "i32", "i64", "i8", "u32", "u64")
 
 Chosen = npt.NDArray[np.intp]
