@@ -3,7 +3,7 @@
 Single-frame objects: old archives and viewers take Secondary Capture Image Storage, many of them not its multi-frame successors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from PIL import Image
@@ -45,11 +45,11 @@ def _capture(
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PatientOrientation = ""
-    dataset.BurnedInAnnotation = "NO"  # nothing of ours; if the pixels of the source say YES, that is copied
     dataset.ImageComments = f"{analysis.summary} {DISCLAIMER}."[:_LONGEST_COMMENT]
     dataset.DerivationDescription = DISCLAIMER
     _set_pixels(dataset, sheet)
     shown = [key for key in keys if key.sop_instance_uid in images]
+    dataset.BurnedInAnnotation = burned_in(images[key.sop_instance_uid] for key in shown)
     if shown:
         dataset.SourceImageSequence = [_source(images[key.sop_instance_uid], key) for key in _once(shown)]
         _copy_loss(dataset, images[shown[0].sop_instance_uid])
@@ -86,6 +86,11 @@ def reference(image: Dataset, frame: int | None = None) -> Dataset:
     if frame is not None and int(image.get("NumberOfFrames") or 1) > 1:
         item.ReferencedFrameNumber = frame
     return item
+
+
+def burned_in(sources: Iterable[Dataset]) -> str:
+    """Nothing of ours is (PS3.3 C.7.6.1); what is burned into the pixels of a source stays visible in what is drawn on it."""
+    return "YES" if any(source.get("BurnedInAnnotation") == "YES" for source in sources) else "NO"
 
 
 def _copy_loss(dataset: Dataset, image: Dataset) -> None:

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
 from domain.results import Algorithm, Analysis
-from sr_writer.capture import reference, sizes_of
+from sr_writer.capture import burned_in, reference, sizes_of
 from sr_writer.codes import MEASUREMENT_REPORT, concept
 from sr_writer.heading import Heading
 from sr_writer.page import page
@@ -31,12 +31,12 @@ def document(analysis: Analysis, images: Mapping[str, Dataset], heading: Heading
     dataset = heading.begin(EncapsulatedPDFStorage, "DOC", ROLE)
     dataset.SOPInstanceUID = heading.uid(ROLE)
     dataset.ConversionType = "WSD"
-    dataset.BurnedInAnnotation = "NO"
     dataset.AcquisitionDateTime = ""
     dataset.DocumentTitle = heading.describe(words)
     dataset.ConceptNameCodeSequence = [concept(MEASUREMENT_REPORT)]
     dataset.VerificationFlag = "UNVERIFIED"
     keys = {key.sop_instance_uid: key for key in analysis.key_images if key.sop_instance_uid in images}
+    dataset.BurnedInAnnotation = burned_in(images[uid] for uid in keys)
     if keys:
         dataset.SourceInstanceSequence = [reference(images[uid]) for uid in keys]
     data = page(*_in_language(analysis, heading), sizes_of(images), heading.context.language)

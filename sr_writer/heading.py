@@ -75,8 +75,16 @@ class Heading:
         dataset.SeriesNumber = _BASE_NUMBER + 10 * self.context.slot + NUMBERS[role]
         dataset.InstanceNumber = number
         if modality != "DOC":
-            dataset.Laterality = self.first.get("Laterality", "")  # type 2C of General Series: unknown unless the images say it
+            self.place(dataset)
         return dataset
+
+    def place(self, dataset: Dataset) -> None:
+        """Laterality is of type 2C where the body part may be a paired one (PS3.3 C.7.3.1): as the images say it, and empty when
+        they name neither side nor body part."""
+        if self.first.get("BodyPartExamined"):
+            dataset.BodyPartExamined = self.first.BodyPartExamined
+        if self.first.get("Laterality") or "BodyPartExamined" not in dataset:
+            dataset.Laterality = self.first.get("Laterality", "")
 
     def finish(self, dataset: Dataset, series_description: str) -> None:
         """Replace what a library drew from a clock or at random, copy patient and study, choose the character set."""

@@ -56,10 +56,7 @@ def _map(role: str, field: Field, label: str, grid: Grid, heading: Heading) -> D
         **heading.arguments(role),
     )
     dataset.ContentCreatorName = ""  # type 2 (PS3.3 table 10-12); highdicom 0.28 leaves it out, dcmqi refuses without
-    known = (
-        "BodyPartExamined" if heading.first.get("BodyPartExamined") else "Laterality"
-    )  # type 2C without a body part (PS3.3 C.7.3.1)
-    setattr(dataset, known, heading.first.get(known, ""))
+    heading.place(dataset)
     if slide:
         dataset.PatientOrientation = ""
     if grid.kind is Kind.FRAMES:

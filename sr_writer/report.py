@@ -23,6 +23,7 @@ from sr_writer import codes
 from sr_writer.context import Reference
 from sr_writer.groups import Group, overall
 from sr_writer.heading import Heading
+from sr_writer.procedure import reported
 from sr_writer.source import stand_in
 from sr_writer.words import LANGUAGES, comments, conclusion
 
@@ -47,7 +48,7 @@ def report(
     described = [stand_in(image, study) for image in images]
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer(heading)),
-        procedure_reported=codes.concept(heading.algorithm.procedure),
+        procedure_reported=codes.concept(reported(heading.algorithm, heading.first)),
         imaging_measurements=list(groups),
         referenced_images=[image for image in described if _describable(image)],
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
@@ -63,6 +64,7 @@ def report(
         is_complete=True,
         is_final=False,
         is_verified=False,
+        performed_procedure_codes=[codes.concept(heading.algorithm.procedure)],
         requested_procedures=heading.first.get("ReferencedRequestSequence"),
         **heading.arguments(role),
     )

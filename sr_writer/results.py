@@ -123,7 +123,12 @@ class _Reports:
         return whole_image(said, self._images.get(uid, telling), self._heading, frame or 1)
 
     def _volumetric(self) -> list[Document]:
-        placed = [(f, place) for f in self._analysis.findings if (place := self._places.get(f.segment or 0)) is not None]
+        """Numbers of whole segments; a finding whose numbers are all those of its outline has been told already."""
+        placed = [
+            (f, place)
+            for f in self._analysis.findings
+            if (place := self._places.get(f.segment or 0)) is not None and (f.measurements or f.outline is None)
+        ]
         groups = [volumetric(finding, place, self._heading) for finding, place in placed]
         if not groups:
             return []

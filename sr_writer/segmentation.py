@@ -18,6 +18,7 @@ from sr_writer.document import Document
 from sr_writer.fast_segmentation import streamed
 from sr_writer.grid import Grid, Kind, Plane, grid_of
 from sr_writer.heading import Heading, short
+from sr_writer.measures import measure
 from sr_writer.multiframe import derive_dimension, number_frames
 
 _LABELS: Final = {Type.BINARY: "AI_SEGMENTS", Type.FRACTIONAL: "AI_PROBABILITY", Type.LABELMAP: "AI_LABELMAP"}
@@ -83,6 +84,8 @@ def _described(
     derive_dimension(dataset, heading.uid(content.role + "/dimensions"))
     if grid.kind in (Kind.SLIDE, Kind.PLAIN):
         dataset.PatientOrientation = ""  # type 2C where there is no Image Orientation (Patient), PS3.3 C.7.6.1
+    if grid.kind is Kind.PLAIN:
+        measure(dataset, grid)
     heading.finish(dataset, heading.describe(_words(content)))
     return dataset
 

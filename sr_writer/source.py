@@ -30,7 +30,7 @@ COPIED: Final = (
     "PatientWeight", "PatientSexNeutered", "AdmissionID", "IssuerOfAdmissionIDSequence", "ServiceEpisodeID",
     "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID",
     "ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
-    "ClinicalTrialTimePointDescription", "LongitudinalTemporalInformationModified", "BurnedInAnnotation",
+    "ClinicalTrialTimePointDescription", "LongitudinalTemporalInformationModified",
 )  # fmt: skip
 
 _GEOMETRY: Final = (
@@ -52,7 +52,8 @@ _EQUIPMENT: Final = (
 # What presentation states and derived pictures repeat of the image (PS3.3 C.11.1, C.11.2, C.8.12.14).
 _VALUES: Final = (
     "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType", "WindowCenter", "WindowWidth",
-    "TotalPixelMatrixColumns", "TotalPixelMatrixRows", "PixelAspectRatio",
+    "TotalPixelMatrixColumns", "TotalPixelMatrixRows", "PixelAspectRatio", "BurnedInAnnotation",
+    "SequenceOfUltrasoundRegions",
 )  # fmt: skip
 _OTHERS: Final = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "ReferencedRequestSequence")
 _PLANE: Final = ("FrameOfReferenceUID", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns")

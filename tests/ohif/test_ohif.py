@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
 from sr_writer.results import documents
 from tests import peers
 from tests.ct_series import Series, part10
-from tests.ohif.viewer import Viewer, viewer
+from tests.ohif.viewer import Viewer, coloured, viewer
 from tests.sr_writer import cases
 from tests.sr_writer.reading import by_role, saved
 
@@ -54,23 +53,16 @@ def positive(pacs: peers.Orthanc) -> Sent:
     return send(pacs, cases.positive(series), series)
 
 
-def colourful(picture: np.ndarray) -> int:
-    """Pixels that are not gray: nothing but a result is coloured in a CT."""
-    spread = picture.max(axis=2).astype(int) - picture.min(axis=2)
-    return int((spread > 40).sum())
-
-
 def test_ohif_lists_every_segment_of_the_seg_and_colours_the_picture(screen: Viewer, positive: Sent) -> None:
     with screen.study(positive.study_uid) as shown:
-        plain = colourful(shown.picture())
+        plain = coloured(shown.picture())
         layers = [name for role, name in positive.descriptions.items() if role.startswith("seg")]
         for number, name in enumerate(layers, 1):  # one object for each layer of segments that overlap
             shown.load(name)
             state = shown.until(f"s.segments.length >= {number} && s.segments.every(list => list.length > 0)")
         labels = {label for segments in state["segments"] for label in segments}
         assert {segment.label for segment in positive.case.analysis.segments} <= labels
-        shown.page.wait_for_timeout(3000)  # the labels are drawn some frames after they are listed
-        assert colourful(shown.picture()) > plain + 2000
+        shown.picture_until(lambda picture: coloured(picture) > plain + 2000)
         assert "Something went wrong" not in shown.text()
 
 

@@ -8,7 +8,7 @@ import mimetypes
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from tests import peers
 
 BUILT = Path(__file__).resolve().parents[2] / ".viewer" / "dist"  # unpacked by tests/ohif/install.sh
 WAIT_MS = 90_000  # a software renderer on a busy machine
@@ -154,6 +156,22 @@ class Shown:
         """The viewport, (rows, columns, 3) of RGB."""
         shot = self.page.locator('[data-cy="viewport-pane"], .viewport-wrapper').first.screenshot(timeout=WAIT_MS)
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
+
+    def picture_until(self, good: Callable[[npt.NDArray[np.uint8]], bool]) -> None:
+        """Waits for a viewport of which ``good`` is true: results are drawn some frames after they are listed."""
+        peers.wait_for(lambda: good(self.picture()), "the picture", WAIT_MS / 1000)
+
+
+def coloured(picture: npt.NDArray[np.uint8]) -> int:
+    """Pixels that are not gray: nothing but a result is coloured on a gray image."""
+    spread = picture.max(axis=2).astype(int) - picture.min(axis=2)
+    return int((spread > 40).sum())
+
+
+def yellow(picture: npt.NDArray[np.uint8]) -> int:
+    """Pixels in the colour that OHIF draws outlines and their numbers in."""
+    red, green, blue = (picture[..., channel].astype(int) for channel in range(3))
+    return int(((red > 160) & (abs(red - green) < 25) & (blue < 110)).sum())
 
 
 @contextlib.contextmanager

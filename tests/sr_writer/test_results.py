@@ -107,6 +107,16 @@ def test_volumes_refer_to_the_segments_of_the_seg_and_share_tracking_with_the_ou
     assert {tracking(g) for g in groups(made["sr-volumetric"])} < {tracking(g) for g in groups(made["sr"])}
 
 
+def test_a_finding_whose_numbers_are_all_of_its_outline_is_told_once() -> None:
+    case = cases.positive(numbers=(3, 5))
+    findings = tuple(replace(finding, measurements=()) for finding in case.analysis.findings)
+    told = replace(case, analysis=replace(case.analysis, findings=findings))
+    assert "sr-volumetric" not in by_role(documents(*told.arguments))
+    unseen = (findings[0], replace(findings[1], outline=None))
+    only = by_role(documents(*replace(told, analysis=replace(told.analysis, findings=unseen)).arguments))["sr-volumetric"]
+    assert [tracking(group)[0] for group in groups(only)] == [findings[1].tracking_id]
+
+
 @pytest.mark.parametrize(
     ("case", "words"),
     [
