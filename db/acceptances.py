@@ -20,7 +20,7 @@ class Acceptances:
     def acceptances(self, destination: str) -> list[Acceptance]:
         """What is known about one destination, however old."""
         query = select(acceptances).where(acceptances.c.destination == destination).order_by(acceptances.c.sop_class_uid)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             rows = connection.execute(query).all()
         return [Acceptance(row.sop_class_uid, bool(row.accepted), from_micros(row.at)) for row in rows]
 

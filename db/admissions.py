@@ -50,7 +50,7 @@ class Admissions:
     def admissions(self) -> list[Admission]:
         """Everybody let in this way, by title and address."""
         ordered = select(admissions).order_by(admissions.c.ae_title, admissions.c.address)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             return [_admission_of(row) for row in connection.execute(ordered)]
 
 

@@ -8,7 +8,8 @@ stays whole: its head is a row of the same log. Lost instance rows are made agai
 before the sender got its answer (see ``db.spool``).
 
 For the same reason rows about receiving may come a moment later than their images: ``defer`` queues a step, and many steps
-become one transaction. Whoever reads or writes here does the queued steps first, so nobody in this process can tell. What a
+become one transaction. Whoever reads or writes here does the queued steps first, so nobody in this process can tell; only who
+looks around again and again, or at what no image changes, says that it need not be so. What a
 step has to work out before (a digest) is worked out outside the lock, by the thread that waits for it or by the indexer.
 """
 
@@ -34,7 +35,7 @@ LOG: Final = logging.getLogger(__name__)
 GATHER_SECONDS: Final = 0.02  # a queued step waits for others as long as they come this fast, while nobody asks ...
 LONGEST_SECONDS: Final = 1.0  # ... but no longer than this: who sends in numbers has the processors to himself for so long
 RETRY_SECONDS: Final = 1.0
-MOST_DEFERRED: Final = 1000  # queued steps; beyond that the receiver itself waits for the database
+MOST_DEFERRED: Final = 4000  # queued steps; beyond that the receiver itself waits for the database
 MOST_WEIGHT: Final = 512 << 20  # the same for what queued steps have to work out before; see ``defer``
 Step = Callable[["Transaction"], object]
 
@@ -46,10 +47,11 @@ def nothing() -> None:
 class Deferred:
     """A step and what has to be worked out before it, once."""
 
-    def __init__(self, step: Step, prepare: Callable[[], None], weight: int) -> None:
-        self.step, self.weight = step, weight
+    def __init__(self, step: Step, prepare: Callable[[], None], prepared: Callable[[], object]) -> None:
+        """``prepared`` is told once."""
+        self.step = step
         self.ready = prepare is nothing
-        self._prepare, self._lock = prepare, threading.Lock()
+        self._prepare, self._prepared, self._lock = prepare, prepared, threading.Lock()
 
     def prepare(self) -> None:
         """Raises TransientError; to be tried again then. What can never be worked out is left to the step to refuse."""
@@ -59,6 +61,7 @@ class Deferred:
             if not self.ready:
                 self._prepare()
                 self.ready = True
+                self._prepared()
 
 
 WRITER = "ancilla_writer"  # execution option: this connection begins its transactions with the write lock
@@ -73,6 +76,7 @@ class Database:
         self._durable = self._writer("FULL")
         self._receiving = self._writer(receiving)
         self._deferred: deque[Deferred] = deque()  # a step leaves it when it is committed
+        self._weight, self._weighing = 0, threading.Lock()  # of what is not prepared yet
         self._news, self._closing = threading.Event(), threading.Event()
         self._indexer: threading.Thread | None = None
 
@@ -81,9 +85,11 @@ class Database:
         return to_micros(self._clock())
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A snapshot, deferred steps included. Raises TransientError when the database cannot be read now."""
-        self.catch_up()
+    def read(self, latest: bool = True) -> Iterator[Connection]:
+        """A snapshot, deferred steps included; not ``latest``: those of the last second may be missing, and nobody who sends is
+        disturbed. Raises TransientError when the database cannot be read now."""
+        if latest:
+            self.catch_up()
         with _translated(), self._engine.connect() as connection:
             yield connection
 
@@ -109,9 +115,9 @@ class Database:
         """
         if len(self._deferred) >= MOST_DEFERRED:
             self.catch_up()
-        self._deferred.append(Deferred(step, prepare, weight))
+        self._deferred.append(Deferred(step, prepare, lambda: self._weigh(-weight)))
         if weight:
-            self._help()
+            self._help(weight)
         if self._indexer is None:
             self._start_indexer()
         self._news.set()
@@ -128,12 +134,19 @@ class Database:
         for deferred in list(self._deferred):
             deferred.prepare()
 
-    def _help(self) -> None:
+    def _help(self, weight: int) -> None:
         """Who defers faster than the indexer prepares does the oldest himself."""
-        waiting = [deferred for deferred in list(self._deferred) if not deferred.ready]
-        if sum(deferred.weight for deferred in waiting) > MOST_WEIGHT:
+        if self._weigh(weight) <= MOST_WEIGHT:
+            return
+        oldest = next((deferred for deferred in list(self._deferred) if not deferred.ready), None)
+        if oldest:
             with suppress(TransientError):  # the indexer tries again
-                waiting[0].prepare()
+                oldest.prepare()
+
+    def _weigh(self, weight: int) -> int:
+        with self._weighing:
+            self._weight += weight
+            return self._weight
 
     def close(self) -> None:
         """Give everything back; what could not be written yet is made again from the packs."""

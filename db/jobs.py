@@ -131,7 +131,7 @@ class Jobs:
     def expire(self) -> list[Job]:
         """Running jobs whose lease ran out go back into the queue; returns them as they are now."""
         late = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < self._database.now())
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             if not connection.execute(select(jobs.c.job_id).where(late)).all():
                 return []
         with self._database.write() as tx:
@@ -170,14 +170,14 @@ class Jobs:
         wanted = {"job_id": job_id, "study_uid": study_uid, "kind": kind, "state": state, "model_id": model_id}
         wanted |= {"destination": destination, "parent_id": parent_id, "revision": revision}
         terms = [jobs.c[name] == value for name, value in wanted.items() if value is not None]
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             rows = connection.execute(select(jobs).where(*terms).order_by(jobs.c.job_id.desc()).limit(limit))
             return [job_of(row) for row in rows]
 
     def artifacts(self, job_id: int) -> list[Artifact]:
         """What an infer job wrote, in the order it named them."""
         query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.artifact_id)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             return [artifact_of(row) for row in connection.execute(query)]
 
     def predecessors(self, job: Job) -> list[Artifact]:
@@ -191,7 +191,7 @@ class Jobs:
             exists().where(artifacts.c.job_id == jobs.c.job_id),
         )
         query = select(jobs.c.job_id).where(before).order_by(jobs.c.revision.desc(), jobs.c.job_id.desc()).limit(1)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             found = connection.execute(query).scalar_one_or_none()
         return [] if found is None else self.artifacts(found)
 
@@ -199,17 +199,17 @@ class Jobs:
         """Those of the instances that some destination took."""
         good = or_(sent.c.status == 0, sent.c.status.between(0xB000, 0xBFFF))
         query = select(sent.c.sop_instance_uid).where(sent.c.sop_instance_uid.in_(sop_instance_uids), good)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             return set(connection.execute(query).scalars())
 
     def statuses(self, job_id: int) -> list[Sent]:
         """What the destination said to each instance of a delivery, oldest attempt first."""
         query = select(sent).where(sent.c.job_id == job_id).order_by(sent.c.sent_id)
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             return [Sent(row.sop_instance_uid, row.status, row.comment) for row in connection.execute(query)]
 
     def _next(self, kind: JobKind, destination: str | None, without: frozenset[str], least: Priority) -> Row[Any] | None:
-        with self._database.read() as connection:
+        with self._database.read(latest=False) as connection:
             return connection.execute(_waiting(kind, destination, without, least, self._database.now())).one_or_none()
 
     def _move(self, job: Job, move: JobMove, values: dict[str, Any]) -> None:

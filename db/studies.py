@@ -28,10 +28,10 @@ class Studies:
 
     _database: Database
 
-    def due(self) -> list[Study]:
+    def due(self, latest: bool = True) -> list[Study]:
         """Receiving studies of which all that others listed is here; or that are quiet, with no association open that sent to
-        them and nothing listed missing; or that are past their deadline."""
-        with self._database.read() as connection:
+        them and nothing listed missing; or that are past their deadline. ``latest``: see ``Database.read``."""
+        with self._database.read(latest) as connection:
             found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
             return [study_of(row) for row in found]
 
@@ -82,12 +82,12 @@ class Studies:
                 tx.audit(Event.HELD, "node", {"reasons": [hold.words for hold in why], "revision": revision}, study_uid)
         return True
 
-    def studies(self, limit: int = 100, state: StudyState | None = None) -> list[Study]:
-        """The newest first."""
+    def studies(self, limit: int = 100, state: StudyState | None = None, latest: bool = True) -> list[Study]:
+        """The newest first; ``latest``: see ``Database.read``."""
         query = _select().order_by(studies.c.last_at.desc(), studies.c.study_uid).limit(limit)
         if state is not None:
             query = query.where(studies.c.state == state)
-        with self._database.read() as connection:
+        with self._database.read(latest) as connection:
             return [study_of(row) for row in connection.execute(query)]
 
     def study(self, uid: str) -> Study | None:

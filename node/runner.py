@@ -38,6 +38,7 @@ class Runner:
         self._works: list[Inferring | Delivering | Committing] = [inferring, delivering, *([committing] if committing else [])]
         self._awake = awake
         self._trouble = False
+        self._has_news = True
 
     def step(self) -> bool:
         """One turn; never waits. True if anything was done."""
@@ -57,6 +58,7 @@ class Runner:
     def run(self, stop: threading.Event) -> None:
         """Turn until ``stop``."""
         while not stop.is_set():
+            self._has_news = self._awake.is_set()
             self._awake.clear()
             if not self.step():
                 self._awake.wait(TROUBLE_SECONDS if self._trouble else IDLE_SECONDS)
@@ -96,7 +98,7 @@ class Runner:
 
     def _settle(self) -> bool:
         done = False
-        for study in self._store.due():
+        for study in self._store.due(latest=self._has_news):  # a look around disturbs nobody who sends
             done |= self._concluded(lambda study=study: self._settler.settle(study), study=study_mark(study.study_uid))  # type: ignore[misc]
         return done
 

@@ -123,7 +123,7 @@ class Warming:
     def _send(self) -> bool:
         if self._stopped or self._busy() + len(self._visits) >= self._workers.size:
             return False
-        receiving = self._store.studies(MOST_STUDIES, StudyState.RECEIVING)
+        receiving = self._store.studies(MOST_STUDIES, StudyState.RECEIVING, latest=False)
         self._forget({study.study_uid for study in receiving})
         if not any(self._is_worth_it(study) for study in receiving) or not self._has_space():
             return False

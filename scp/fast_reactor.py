@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scp.fast_association import FastAcceptor
 
 BUFFER_SIZE: Final = 1 << 20
+READS: Final = 64  # in one turn
 LEAST_ROOM: Final = 1 << 16  # with less the buffer is begun again
 BLOCKED: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 P_DATA_TF: Final = 4
@@ -66,6 +67,7 @@ class FastReactor(GuardedReactor):
         self._start = self._end = 0  # of what is in the buffer and not parsed
         self._collected = bytearray()  # of a PDU that is not data
         self._linger_until = 0.0
+        self._waited = False  # in this turn
         settings = assoc.house.settings
         self.progress = Progress(settings.min_bytes_per_second, settings.idle_seconds)
         self._poll: select.poll | None = None
@@ -127,10 +129,18 @@ class FastReactor(GuardedReactor):
         if not events and not (self.to_provider_queue.queue and self._send_next()):
             if self.state_machine.current_state == OVER:
                 self._drain(seconds)
-            elif not self._parse() and self._fill(seconds):
-                self._parse()
+            elif not self._parse():
+                self._read(seconds)
         while events and self.is_alive():
             self.state_machine.do_action(self.event_queue.get())
+
+    def _read(self, seconds: float) -> None:
+        """Receive and parse what is there, else wait for news up to ``seconds``; timers and others get their turn soon."""
+        events, to_send = self.event_queue.queue, self.to_provider_queue.queue
+        self._waited = False
+        for _ in range(READS):
+            if not self._fill(seconds) or not self._parse() or self._waited or events or to_send or self.messages.pending:
+                return
 
     def _send_next(self) -> bool:
         if self.state_machine.current_state != OVER:
@@ -224,12 +234,12 @@ class FastReactor(GuardedReactor):
     def _receive(self, sock: socket.socket, seconds: float) -> int:
         free = self._buffer[self._end :]
         try:
-            count = sock.recv_into(free)
+            return sock.recv_into(free)
         except BLOCKED:
+            acknowledge(sock)
+            self._waited = True
             self._wait(sock, seconds)
-            count = sock.recv_into(free)
-        acknowledge(sock)
-        return count
+            return sock.recv_into(free)
 
     def _wait(self, sock: socket.socket, seconds: float) -> None:
         """Until there is something to receive, another thread has something to send, or the time is over."""

@@ -41,6 +41,26 @@ def test_rows_wait_until_somebody_asks_and_are_then_all_there(tmp_path: Path, cl
     store.close()
 
 
+def test_who_looks_around_or_asks_for_what_no_image_changes_leaves_them_waiting(tmp_path: Path, clock: Clock) -> None:
+    store = new_store(tmp_path, clock)
+    store.received_later(instance(1), 0, 600)
+    assert store.jobs() == [] and store.admissions() == [] and store.acceptances("pacs") == [] and store.expire() == []
+    assert store.due(latest=False) == [] and store.studies(latest=False) == []
+    assert raw(tmp_path) == 0
+    assert [study.study_uid for study in store.due()] == ["1.2.3"]
+    assert raw(tmp_path) == 1
+    store.close()
+
+
+def test_a_study_that_looks_due_is_not_settled_when_an_image_of_it_waits(store: Store, clock: Clock) -> None:
+    store.received(instance(1), 30, 600)
+    clock.forward(31)
+    store.received_later(instance(2), 30, 600)
+    [study] = store.due(latest=False)
+    assert not store.settle(study.study_uid, study.revision, [])
+    assert store.due() == []
+
+
 def test_together_they_leave_the_same_rows_as_one_by_one(tmp_path: Path, clock: Clock) -> None:
     several = [
         instance(1),

@@ -1,6 +1,7 @@
 """Every way a job can go, on a real store, with a clock that the test turns."""
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from domain.errors import PackageError, PermanentError, TransientError
 from domain.jobs import Answer, JobKind, Outcome, Verdict
 from domain.moves import JobState, StudyState
+from domain.studies import Study
+from node import runner
 from node.inferring import LONGEST_PAUSE
 from node.pool import WorkerDiedError
 from tests.node.configuration import TEXT
@@ -49,6 +52,24 @@ def test_nothing_happens_before_a_study_is_quiet(stage: Stage) -> None:
     stage.later(2)
     assert stage.runner.step()
     assert stage.store.study(STUDY).state is StudyState.COMPLETE  # type: ignore[union-attr]
+
+
+def test_a_loop_that_only_looks_around_asks_for_no_latest_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "IDLE_SECONDS", 0.0)
+    awake, stop = threading.Event(), threading.Event()
+    asked: list[bool] = []
+
+    def due(latest: bool = True) -> list[Study]:
+        asked.append(latest)
+        if len(asked) == 2:
+            awake.set()
+        if len(asked) == 3:
+            stop.set()
+        return []
+
+    monkeypatch.setattr(stage.store, "due", due)
+    runner.Runner(stage.store, stage.settler, stage.inferring, stage.delivering, awake).run(stop)
+    assert asked == [False, False, True]
 
 
 def test_no_more_jobs_run_than_there_are_workers(stage: Stage) -> None:
