@@ -1,21 +1,26 @@
 """Storage commitment as user: what was asked of archives, and what they answered, whenever and on whatever association."""
 
 from collections.abc import Collection
+from typing import Any, Final
 
-from sqlalchemy import Select, insert, or_, select
+from sqlalchemy import Select, func, insert, or_, select
 
 from db.audit_rows import Transaction
 from db.database import Database
 from db.job_moves import move_job
 from db.rows import job_of
 from db.schema import artifacts, jobs, requests, sent
+from db.times import seconds
 from domain.audit import Event
 from domain.errors import PermanentError
 from domain.evidence import Commitment, Member
 from domain.jobs import Job, JobKind
 from domain.moves import JobMove, JobState
 
-_OPEN = (JobState.QUEUED, JobState.RUNNING)
+_OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
+_DELIVERED: Final = (JobState.DONE, JobState.FAILED)
+RESENDS: Final = 2  # how often results are sent again to an archive that does not commit to them
+RESEND_PAUSE: Final = 60.0  # seconds before the first time, twice as many before the second
 
 
 class Commitments:
@@ -39,7 +44,8 @@ class Commitments:
             tx.audit(Event.ASKED, "node", details, job.study_uid, job.job_id)
 
     def promised(self, actor: str, commitment: Commitment, proof: str = "storage-commitment") -> bool:
-        """An archive answered; the job is done when it committed to everything, else failed. False: nobody asked for that.
+        """An archive answered; the job is done when it committed to everything, else failed, and what it belongs to is delivered
+        again, at most ``RESENDS`` times. False: nobody asked for that.
 
         ``proof`` says how it answered. An answer to a job that has ended changes nothing.
         """
@@ -62,8 +68,21 @@ def _conclude(tx: Transaction, job: Job, actor: str, durable: Collection[str], p
     if missing:
         reason = f"{job.destination} does not commit to {len(missing)} of {len(wanted)} objects"
         move_job(tx, job, JobMove.DENY, actor, {"reason": reason}, details)
+        _send_again(tx, job, reason)
     else:
         move_job(tx, job, JobMove.CONFIRM, actor, {"reason": ""}, details)
+
+
+def _send_again(tx: Transaction, job: Job, reason: str) -> None:
+    """The delivery of a commit job that was denied goes back into the queue; a new request follows it. An archive that never
+    commits is given up after a few times, and the commit jobs say so."""
+    delivery = job_of(tx.connection.execute(select(jobs).where(jobs.c.job_id == job.parent_id)).one())
+    denied = (jobs.c.parent_id == job.parent_id, jobs.c.kind == JobKind.COMMIT, jobs.c.state == JobState.FAILED)
+    times: int = tx.connection.execute(select(func.count()).where(*denied)).scalar_one()
+    if times > RESENDS or delivery.state not in _DELIVERED:
+        return
+    fresh: dict[str, Any] = {"attempts": 0, "run_at": tx.now + seconds(RESEND_PAUSE * times), "reason": reason}
+    move_job(tx, delivery, JobMove.REVIVE, "node", fresh, {"destination": job.destination, "resend": times, "of": RESENDS})
 
 
 def _delivered(delivery_id: int) -> Select[tuple[str, str, str]]:

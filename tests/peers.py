@@ -121,6 +121,10 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
+    def delete(self, path: str) -> None:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def version(self) -> str:
         return str(self.json("/system")["Version"])
 

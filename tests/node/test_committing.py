@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
 import pytest
 
+from delivery import dicom
 from delivery.query import present
-from domain.destinations import Destination
+from domain.destinations import Destination, Sent
 from domain.errors import PermanentError, TransientError
 from domain.evidence import Commitment, Member
 from domain.instances import Caller
-from domain.jobs import Job, JobKind
+from domain.jobs import Artifact, Job, JobKind
 from domain.moves import JobState
 from node.committing import BY_QUERY, Word, request
 from node.receiving import receiver_for
@@ -89,6 +91,34 @@ def test_an_archive_that_lacks_one_object_is_named_with_the_number(stage: Stage)
     stage.archive.says = lambda transaction, members: Word(Commitment(transaction, tuple(members[1:]), tuple(members[:1])))
     job = delivered(stage)
     assert (job.state, job.reason) == (JobState.FAILED, "pacs does not commit to 1 of 3 objects")
+
+
+def lacks_the_first(transaction: str, members: Sequence[Member]) -> Word:
+    return Word(Commitment(transaction, tuple(members[1:]), tuple(members[:1])))
+
+
+def test_what_an_archive_does_not_commit_to_is_sent_again_a_few_times(stage: Stage) -> None:
+    stage.archive.says = lacks_the_first
+    delivered(stage)
+    assert len(stage.pacs.got) == 1, "not at once: an archive may be slow"
+    for pause, times in ((61, 2), (121, 3), (100_000, 3)):
+        stage.later(pause)
+        stage.turn()
+        assert len(stage.pacs.got) == times
+    assert [job.state for job in stage.store.jobs(kind=JobKind.COMMIT)] == [JobState.FAILED] * 3
+    rows = [row for row in stage.store.audit() if row.event == "revived"]
+    assert ['"resend":1' in rows[0].details, '"resend":2' in rows[1].details, len(rows)] == [True, True, 2]
+    assert "does not commit to 1 of 3 objects" in rows[0].details
+
+
+def test_an_object_that_was_lost_is_committed_to_after_it_was_sent_again(stage: Stage) -> None:
+    stage.archive.says = lacks_the_first
+    assert delivered(stage).state is JobState.FAILED
+    stage.archive.says = everything
+    stage.later(61)
+    stage.turn()
+    assert commit(stage).state is JobState.DONE and stage.deliveries()[0].state is JobState.DONE
+    assert [names for _, names in stage.pacs.got] == [["seg.dcm", "sr.dcm", "sr-volumetric.dcm"]] * 2
 
 
 def test_what_an_archive_says_nothing_about_is_not_committed(stage: Stage) -> None:
@@ -205,6 +235,46 @@ def waiting(stage: Stage, members: Sequence[Member]) -> Job:
     stage.later(31)
     stage.turn()
     stage.workers.answer(replace(GOOD, artifacts=artifacts))
+    stage.turn()
+    return commit(stage)
+
+
+@pytest.mark.peer
+def test_orthanc_gets_again_what_it_lost_and_commits_to_it(asking: tuple[Stage, peers.Orthanc], images: list[Path]) -> None:
+    stage, pacs = asking
+    lost: list[str] = []
+
+    def to_orthanc(destination: Destination, files: Sequence[Path]) -> list[Sent]:
+        sent = dicom.send(destination, files)
+        if not lost:
+            lost.extend(pacs.instances("CT")[:1])
+            pacs.delete(f"/instances/{lost[0]}")
+        return sent
+
+    stage.pacs, stage.archive = to_orthanc, request  # type: ignore[assignment]
+    job = with_results(stage, images)
+    peers.wait_for(lambda: stage.store.job(job.job_id).state is JobState.FAILED, "the report")  # type: ignore[union-attr]
+    assert pacs.count() == 2
+    stage.later(61)
+    stage.turn()
+    peers.wait_for(lambda: commit(stage).state is JobState.DONE, "the second report")
+    assert pacs.count() == 3 and commit(stage).job_id != job.job_id
+
+
+def with_results(stage: Stage, files: Sequence[Path]) -> Job:
+    """The commit job about these files, delivered as pictures."""
+    artifacts = []
+    for number, file in enumerate(files, 1):
+        ds = pydicom.dcmread(file, stop_before_pixels=True)
+        path = stage.settings.node.data_dir / "results" / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.read_bytes())
+        uids = (str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID))
+        artifacts.append(Artifact(f"sc-{number}", f"results/{number}.dcm", "aa", 10, *uids))
+    stage.settings = replace(stage.settings, destinations=tuple(replace(d, outputs=("sc",)) for d in stage.settings.destinations))
+    stage.restart()
+    stage.settled()
+    stage.workers.answer(replace(GOOD, artifacts=tuple(artifacts)))
     stage.turn()
     return commit(stage)
 
