@@ -21,8 +21,9 @@ from reportlab.platypus import Flowable, Image, Paragraph, SimpleDocTemplate, Sp
 
 from domain.results import Algorithm, Analysis
 from sr_writer.drawing import colour, drawn
+from sr_writer.page_words import PAGES, PageWords
 from sr_writer.picture import Sizes
-from sr_writer.telling import DISCLAIMER, HEADINGS, name, number_of, value_of
+from sr_writer.telling import DISCLAIMER, name, number_of, value_of
 
 MOST_ROWS: Final = 30
 LONGEST: Final = 1500  # characters of one text: a cell must fit on a page
@@ -42,39 +43,40 @@ _FONTS: Final = (
 
 def page(analysis: Analysis, algorithm: Algorithm, sizes: Sizes, language: str = "en") -> bytes:
     """The pages as PDF. There is no patient data in them."""
-    stream = io.BytesIO()
+    stream, words = io.BytesIO(), PAGES[language]
+    title = f"{algorithm.name}: {words.headings[analysis.outcome]}"
     document = SimpleDocTemplate(
-        stream, pagesize=A4, invariant=1, title=f"{algorithm.name}: {HEADINGS[analysis.outcome]}", author=algorithm.manufacturer,
+        stream, pagesize=A4, invariant=1, title=title, author=algorithm.manufacturer,
         subject=DISCLAIMER, lang=language, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=16 * mm, bottomMargin=18 * mm,
     )  # fmt: skip
-    document.build(list(_story(analysis, algorithm, sizes)), onFirstPage=_foot, onLaterPages=_foot)
+    document.build(list(_story(analysis, algorithm, sizes, words)), onFirstPage=_foot, onLaterPages=_foot)
     return stream.getvalue()
 
 
-def _story(analysis: Analysis, algorithm: Algorithm, sizes: Sizes) -> Iterator[Flowable]:
-    yield _text(f"{algorithm.name}: {HEADINGS[analysis.outcome]}", _TITLE)
+def _story(analysis: Analysis, algorithm: Algorithm, sizes: Sizes, words: PageWords) -> Iterator[Flowable]:
+    yield _text(f"{algorithm.name}: {words.headings[analysis.outcome]}", _TITLE)
     yield Spacer(1, 2 * mm)
     yield _text(analysis.summary, 12)
     yield Spacer(1, 2 * mm)
     yield _warning(algorithm.disclaimer)
     yield Spacer(1, 4 * mm)
     yield from _shown(analysis, sizes)
-    yield from _findings(analysis)
-    yield from _statements(analysis)
-    yield from _marks(analysis)
+    yield from _findings(analysis, words)
+    yield from _statements(analysis, words)
+    yield from _marks(analysis, words)
     yield Spacer(1, 4 * mm)
     for note in analysis.notes:
-        yield _text(f"Limit: {note}", _SMALL)
-    for line in _model(algorithm):
+        yield _text(f"{words.limit}: {note}", _SMALL)
+    for line in _model(algorithm, words):
         yield _text(line, _SMALL)
 
 
-def _model(algorithm: Algorithm) -> list[str]:
+def _model(algorithm: Algorithm, words: PageWords) -> list[str]:
     precision = f", {algorithm.precision}" if algorithm.precision else ""
     return [
-        f"Model: {algorithm.name} {algorithm.version} ({algorithm.package_id}{precision}), {algorithm.manufacturer}",
-        f"SHA-256 of the model package: {algorithm.digest}",
-        "Numbers and outlines were made by a machine; nobody has verified them.",
+        f"{words.model}: {algorithm.name} {algorithm.version} ({algorithm.package_id}{precision}), {algorithm.manufacturer}",
+        f"{words.digest}: {algorithm.digest}",
+        words.unverified,
     ]
 
 
@@ -140,10 +142,10 @@ def _jpeg(picture: Pictures.Image, width: float, height: float) -> Image:
     return Image(stream, width, height)
 
 
-def _findings(analysis: Analysis) -> Iterator[Flowable]:
+def _findings(analysis: Analysis, words: PageWords) -> Iterator[Flowable]:
     if not analysis.findings:
         return
-    rows: list[list[Any]] = [[_text(words, _SMALL, colors.white) for words in ("", "Finding", "Site", "Numbers", "Says")]]
+    rows: list[list[Any]] = [[_text(head, _SMALL, colors.white) for head in ("", *words.columns)]]
     inks = []
     for number, finding in enumerate(analysis.findings[:MOST_ROWS], 1):
         inks.append(colour(analysis, finding))
@@ -151,10 +153,10 @@ def _findings(analysis: Analysis) -> Iterator[Flowable]:
         numbers = [number_of(m) for m in (*finding.measurements, *finding.outline_measurements)]
         said = [f"{e.name.meaning}: {e.value.meaning}" for e in finding.evaluations]
         cells = (str(number), name(analysis, finding), ", ".join(sites), "; ".join(numbers), "; ".join(said))
-        rows.append([_text(words, _SMALL) for words in cells])
+        rows.append([_text(cell, _SMALL) for cell in cells])
     yield Table(rows, colWidths=[_WIDTH * part for part in (0.05, 0.25, 0.15, 0.35, 0.2)], style=_grid(inks), repeatRows=1)
     if len(analysis.findings) > MOST_ROWS:
-        yield _text(f"and {len(analysis.findings) - MOST_ROWS:,} more: see the DICOM report", _SMALL)
+        yield _text(words.more.format(n=f"{len(analysis.findings) - MOST_ROWS:,}"), _SMALL)
     yield Spacer(1, 3 * mm)
 
 
@@ -171,10 +173,10 @@ def _grid(inks: Sequence[tuple[int, int, int]] = ()) -> TableStyle:
     )
 
 
-def _statements(analysis: Analysis) -> Iterator[Flowable]:
+def _statements(analysis: Analysis, words: PageWords) -> Iterator[Flowable]:
     if not analysis.statements:
         return
-    rows = [[_text(words, _SMALL, colors.white) for words in ("About the study", "")]]
+    rows = [[_text(head, _SMALL, colors.white) for head in (words.study, "")]]
     for statement in analysis.statements[:MOST_ROWS]:
         said = [f"{m.name.meaning}: {value_of(m)}" for m in statement.measurements]
         said += [f"{e.name.meaning}: {e.value.meaning}" for e in statement.evaluations]
@@ -182,6 +184,6 @@ def _statements(analysis: Analysis) -> Iterator[Flowable]:
     yield Table(rows, colWidths=[_WIDTH * 0.4, _WIDTH * 0.6], style=_grid())
 
 
-def _marks(analysis: Analysis) -> Iterator[Flowable]:
+def _marks(analysis: Analysis, words: PageWords) -> Iterator[Flowable]:
     for marks in analysis.marks:
-        yield _text(f"{marks.label}: {len(marks.points):,} marked", _BODY)
+        yield _text(f"{marks.label}: {words.marked.format(n=f'{len(marks.points):,}')}", _BODY)

@@ -76,8 +76,12 @@ class Node:
 
     def ask(self, *command: str) -> Any:
         """The answer of ``ancilla COMMAND --json`` about this node."""
+        return json.loads(self.tell(*command, "--json"))
+
+    def tell(self, *command: str) -> str:
+        """``ancilla COMMAND`` for this node; what it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "node", *command, "--json", "-c", str(self.toml)],
+            [sys.executable, "-m", "node", *command, "-c", str(self.toml)],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -85,7 +89,7 @@ class Node:
             check=False,
         )
         assert done.returncode == 0, f"ancilla {' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}"
-        return json.loads(done.stdout)
+        return done.stdout
 
 
 def prepare(folder: Path, *, models: Sequence[Table] = (), destinations: Sequence[Table] = (), **sections: Table) -> Node:

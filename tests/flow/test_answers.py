@@ -1,6 +1,7 @@
 """Every study gets one answer per model: also when the model dies, the study does not fit it, or an image comes late."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,32 @@ def test_the_same_study_sent_twice_changes_nothing(tmp_path: Path, packages: Pat
         assert node.ask("show", sender.study_uid)["study"]["revision"] == 1
     assert len(duplicates) == len(sender.images)
     assert after == before
+
+
+@pytest.mark.peer
+def test_three_runs_of_equal_input_are_one_series_of_each_kind_with_equal_bytes(
+    tmp_path: Path, packages: Path, pacs: peers.StoreScp
+) -> None:
+    node = prepared(tmp_path, pacs, [packages / "tiny"])
+    sender = scanner(tmp_path / "images")
+    seen = []
+    with serving.serving(node):
+        sender.send(node)
+        for run in range(1, 4):
+            peers.wait_for(lambda run=run: delivered(node) == run, f"delivery {run}", 90, node.alive)  # type: ignore[misc]
+            seen.append({file.name: file.read_bytes() for file in pacs.files()})
+            shutil.rmtree(node.data / "results")  # or the stored bytes would be sent without running the model
+            (job,) = [job["job_id"] for job in node.ask("jobs") if job["kind"] == "infer"]
+            if run < 3:
+                node.tell("retry", str(job))
+    assert seen[0] == seen[1] == seen[2]
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in pacs.files()]
+    series = {(ds.Modality, ds.SeriesNumber): ds.SeriesInstanceUID for ds in headers}
+    assert len(series) == len({ds.SeriesInstanceUID for ds in headers}) >= 2
+
+
+def delivered(node: serving.Node) -> int:
+    return sum(job["kind"] == "deliver" and job["state"] == "done" for job in node.ask("jobs"))
 
 
 @pytest.mark.peer

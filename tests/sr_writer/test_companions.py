@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from domain.errors import PermanentError
 from domain.jobs import Outcome
+from sr_writer.page_words import PAGES
 from sr_writer.picture import sheets
 from sr_writer.results import documents
 from sr_writer.telling import DISCLAIMER
@@ -34,6 +35,8 @@ NOISE = (
     "CommonZCoordinateValue",  # is not in the file; this version takes it for empty
     "Unrecognized defined term <99",  # private coding schemes are private
 )  # fmt: skip
+
+STATEMENT = cases.positive().analysis.statements[0]
 
 
 def made(case: cases.Case) -> dict[str, Dataset]:
@@ -305,6 +308,24 @@ def test_a_page_speaks_the_language_of_the_node_and_repeats_the_english(tmp_path
     words = text_of(made(cases.negative(outputs=("pdf",), language="de"))["pdf"], tmp_path)
     for part in ("No opacity found.", LANGUAGES["de"].disclaimer, LANGUAGES["de"].outcomes[Outcome.NEGATIVE], DISCLAIMER):
         assert part in words.replace("\n", " ")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("language", PAGES)
+def test_headings_of_a_page_are_in_the_language_of_the_node(language: str, tmp_path: Path) -> None:
+    case = colour_cases.microscope(outputs=("pdf",), language=language)
+    told = replace(case.analysis, findings=case.analysis.findings * 31, notes=("blurred",), statements=(STATEMENT,))
+    words = text_of(made(replace(case, analysis=told))["pdf"], tmp_path).replace("\n", " ")
+    page, others = PAGES[language], [PAGES[other] for other in PAGES if other != language]
+    own = (page.headings[Outcome.POSITIVE], *page.columns, page.study, page.more.format(n=1), page.marked.format(n=500),
+           page.limit, page.model, page.digest, page.unverified)  # fmt: skip
+    assert [part for part in own if part not in words] == []
+    assert not [other.unverified for other in others if other.unverified in words]
+
+
+def test_every_language_has_a_heading_for_every_answer() -> None:
+    assert set(PAGES) == set(LANGUAGES)
+    assert all(set(page.headings) == set(Outcome) and all(page.headings.values()) for page in PAGES.values())
 
 
 @pytest.mark.peer
