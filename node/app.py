@@ -83,7 +83,7 @@ class Node:
         )
         scanners = Scanners(self._intake, self._spool, settings.scp.durability == "instance")
         witness.make_durable = scanners.make_durable
-        self._receiver = receiver_for(settings, scanners, witness)
+        self._receiver = receiver_for(settings, scanners, witness, lambda: self.settings.destinations)
         self._web = web_for(settings, self._intake, lambda: self.settings.peers)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):

@@ -1,8 +1,12 @@
 """The receiver as the configuration wants it."""
 
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 
+from delivery.tls import tls_args
+from domain.destinations import Destination
 from domain.evidence import Witness
+from domain.instances import Caller
 from domain.seams import Intake
 from domain.strangers import Admission
 from node.config import PeerSettings, Settings
@@ -10,8 +14,13 @@ from scp.receiver import Receiver
 from scp.settings import Peer, ReceiverSettings
 
 
-def receiver_for(settings: Settings, intake: Intake, witness: Witness | None = None) -> Receiver:
-    """A C-STORE and C-ECHO SCP that is not started yet."""
+def receiver_for(
+    settings: Settings,
+    intake: Intake,
+    witness: Witness | None = None,
+    destinations: Callable[[], Sequence[Destination]] = tuple,
+) -> Receiver:
+    """A C-STORE and C-ECHO SCP that is not started yet. A commitment report to one of ``destinations`` uses its TLS."""
     scp = settings.scp
     return Receiver(
         ReceiverSettings(
@@ -34,7 +43,15 @@ def receiver_for(settings: Settings, intake: Intake, witness: Witness | None = N
         ),
         intake,
         witness,
+        lambda caller, port: tls_towards(destinations(), caller, port),
     )
+
+
+def tls_towards(destinations: Sequence[Destination], caller: Caller, port: int) -> tuple[ssl.SSLContext, str] | None:
+    """That of the destination with this title and port; None: it has none. Raises TransientError."""
+    found = (each for each in destinations if each.tls and (each.ae_title, each.port) == (caller.calling_ae, port))
+    destination = next(found, None)
+    return tls_args(destination) if destination else None
 
 
 def with_admitted(peers: Sequence[PeerSettings], admitted: Sequence[Admission]) -> tuple[PeerSettings, ...]:

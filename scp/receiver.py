@@ -1,13 +1,14 @@
 """The SCP for C-STORE, C-ECHO and what modalities say about a study: what it answers with success has been recorded."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pynetdicom.ae import ApplicationEntity
 
 from domain.errors import ConfigurationError
 from domain.evidence import Witness
 from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from domain.instances import Caller
 from domain.seams import Intake
 from scp.admission import Admission
 from scp.association import quiet_library
@@ -15,7 +16,7 @@ from scp.associations import Associations
 from scp.evidence import Services
 from scp.flood import Flood
 from scp.house import House
-from scp.reports import Reports
+from scp.reports import Reports, Tls, plain
 from scp.server import Server
 from scp.settings import Peer, ReceiverSettings
 from scp.tls import TlsListener, TlsSettings
@@ -25,8 +26,14 @@ from scp.warden import Warden
 class Receiver:
     """Listens between ``start`` and ``stop``; one thread per port accepts, one per association receives."""
 
-    def __init__(self, settings: ReceiverSettings, intake: Intake, witness: Witness | None = None) -> None:
-        """``witness`` makes it take MPPS, instance availability and storage commitment.
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        intake: Intake,
+        witness: Witness | None = None,
+        tls_of: Callable[[Caller, int], Tls | None] = plain,
+    ) -> None:
+        """``witness`` makes it take MPPS, instance availability and storage commitment; ``tls_of`` see ``Reports``.
 
         Raises ConfigurationError when a peer's address is none.
         """
@@ -34,7 +41,8 @@ class Receiver:
         admission = Admission(settings.peers, settings.ae_title, settings.admit_unknown)
         associations = Associations(settings.max_associations, settings.max_per_peer)
         flood = Flood(settings.requests_per_second)
-        services = Services(witness, Reports(settings.ae_title, admission.port, witness.reported)) if witness else None
+        reports = Reports(settings.ae_title, admission.port, witness.reported, tls_of=tls_of) if witness else None
+        services = Services(witness, reports) if witness and reports else None
         self._house = House(settings, admission, intake, associations, services, flood)
         self._tls = TlsListener(settings.tls) if settings.tls else None
         self._listeners: list[tuple[Server, threading.Thread]] = []

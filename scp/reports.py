@@ -5,6 +5,7 @@ given up when nobody could take it any more (there is no port of the modality, a
 """
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
 
+from domain.errors import TransientError
 from domain.evidence import Commitment
 from domain.instances import Caller
 from scp.boundary import attempt
@@ -24,11 +26,17 @@ from scp.commitment import report as contents
 LOG: Final = logging.getLogger(__name__)
 _WAITS: Final = (0.0, 1.0, 5.0, 30.0, 120.0)  # seconds before each attempt
 _SECONDS: Final = 10.0  # for connecting and for each answer
+Tls = tuple[ssl.SSLContext, str]  # and the name its certificate must have
+
+
+def plain(_caller: Caller, _port: int) -> Tls | None:
+    """Nobody is spoken to by TLS."""
+    return None
 
 
 class Reports:
     """Sends reports in the background. ``port_of`` tells where a caller listens (0: nowhere), ``done`` hears of each that is not
-    owed any more."""
+    owed any more, ``tls_of`` says whether a port is spoken to by TLS; it may raise TransientError."""
 
     def __init__(
         self,
@@ -36,8 +44,10 @@ class Reports:
         port_of: Callable[[Caller], int],
         done: Callable[[Caller, str], None],
         waits: tuple[float, ...] = _WAITS,
+        tls_of: Callable[[Caller, int], Tls | None] = plain,
     ) -> None:
         self._ae_title, self._port_of, self._done, self._waits = ae_title, port_of, done, waits
+        self._tls_of = tls_of
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="commitment")
         self._stopping = threading.Event()
 
@@ -69,12 +79,19 @@ class Reports:
         attempt(lambda: self._done(caller, commitment.transaction_uid))
 
     def _on_new(self, caller: Caller, port: int, commitment: Commitment) -> bool:
-        """With the role of the provider, which the requestor of an association has to propose (PS3.7 D.3.3.4)."""
+        """With the role of the provider, which the requestor of an association has to propose (PS3.7 D.3.3.4).
+
+        Where TLS is wanted and cannot be had, nothing is sent.
+        """
+        try:
+            tls = self._tls_of(caller, port)
+        except TransientError:  # a certificate cannot be read
+            return False
         ae = AE(self._ae_title)
         ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = _SECONDS
         ae.add_requested_context(StorageCommitmentPushModel)
         role = build_role(StorageCommitmentPushModel, scp_role=True)
-        new = ae.associate(caller.address, port, ae_title=caller.calling_ae, ext_neg=[role])
+        new = ae.associate(caller.address, port, ae_title=caller.calling_ae, ext_neg=[role], tls_args=tls)
         if not new.is_established:
             return False
         try:

@@ -1,11 +1,13 @@
 """MPPS, instance availability and storage commitment as modalities speak them, by both ways of reading."""
 
 import queue
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +29,10 @@ from domain.errors import TransientError
 from domain.evidence import Commitment, Evidence, Member, Source
 from domain.instances import Caller
 from scp.receiver import Receiver
+from scp.reports import Tls, plain
 from scp.settings import Peer, ReceiverSettings
 from tests.peers import free_port, wait_for
+from tests.scp.certificates import Authority
 from tests.scp.recording_intake import RecordingIntake
 from tests.scp.test_statements import notification, reference, request, series, step
 from tests.scp.wire import IMPLICIT, Sender, pdata, pdv
@@ -109,11 +113,16 @@ Start = Callable[..., tuple[Witness, int]]
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     running: list[Receiver] = []
 
-    def begin(port: int = 0, witness: bool = True, owed: Sequence[tuple[Caller, Commitment]] = ()) -> tuple[Witness, int]:
+    def begin(
+        port: int = 0,
+        witness: bool = True,
+        owed: Sequence[tuple[Caller, Commitment]] = (),
+        tls_of: Callable[[Caller, int], Tls | None] = plain,
+    ) -> tuple[Witness, int]:
         heard = Witness(since_before=list(owed))
         peers = (Peer("CT01", "127.0.0.1", port),)
         settings = ReceiverSettings("ANCILLA", peers=peers, stop_seconds=2.0, fast_path=request.param == "fast")
-        running.append(Receiver(settings, RecordingIntake(), heard if witness else None))
+        running.append(Receiver(settings, RecordingIntake(), heard if witness else None, tls_of))
         return heard, running[-1].start()
 
     yield begin
@@ -246,6 +255,32 @@ def test_a_commitment_is_reported_on_a_new_association_where_the_modality_listen
         assert ask(association, "1.1") == 0x0000
         association.release()
         assert reported.first() == (1, ["1.1"], [], "ANCILLA")
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_report_leaves_by_tls_where_the_modality_wants_it_and_never_without(
+    tmp_path: Path, start: Start, trusted: bool
+) -> None:
+    authority, rogue = Authority(tmp_path, "ours"), Authority(tmp_path, "rogue")
+    identity = authority.identity("modality")
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    theirs.load_cert_chain(identity.cert, identity.key)
+    ours.load_verify_locations((authority if trusted else rogue).cert)
+    listening, reported = free_port(), Reported()
+    _, port = start(port=listening, tls_of=lambda _, asked: (ours, "127.0.0.1") if asked == listening else None)
+    ae = AE("CT01")
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    handlers = [(evt.EVT_N_EVENT_REPORT, reported.take)]
+    server = ae.start_server(("127.0.0.1", listening), block=False, evt_handlers=handlers, ssl_context=theirs)  # type: ignore[arg-type]
+    own = Reported()
+    try:
+        association = associate(port, StorageCommitmentPushModel, reported=own)
+        assert ask(association, "1.1") == 0x0000
+        assert (reported if trusted else own).first()[2] == ["1.1"]
+        assert not (own if trusted else reported).reports
+        association.release()
     finally:
         server.shutdown()
 
