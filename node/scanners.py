@@ -7,7 +7,10 @@ to that a power cut could still take away.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -16,7 +19,8 @@ from domain.errors import AncillaError, NotKeptError
 from domain.instances import Caller, Header, Instance, Receipt
 from node.intake import Intake, Writer
 
-LONGEST: Final = 1.0  # seconds of images that wait for their sync while more of them come
+LONGEST: Final = 1.0  # seconds of images that wait for their sync and their rows while more of them come
+MUCH: Final = 32 << 20  # bytes that another thread syncs meanwhile, so that little is left when the association ends
 
 
 class Scanners:
@@ -28,6 +32,7 @@ class Scanners:
         """``each_durable``: level ``instance``."""
         self._intake, self._spool, self._each_durable, self._timer = intake, spool, each_durable, timer
         self._waiting: dict[str, Waiting] = {}  # of associations that have images that are not durable yet
+        self._syncer = ThreadPoolExecutor(1, "syncer")  # its thread begins with the first work
 
     def opened(self, caller: Caller) -> str:
         """See ``domain.seams.Intake``."""
@@ -67,9 +72,20 @@ class Scanners:
     def _wait(self, instance: Instance, data_at: int) -> Receipt:
         waiting = self._waiting.setdefault(instance.association_id, Waiting(self._timer()))
         waiting.instances.append((instance, data_at))
+        waiting.size += instance.place.length
         if self._timer() - waiting.since > LONGEST:
             self._sync(instance.association_id)
+        elif waiting.size > MUCH:
+            waiting.size = 0
+            self._syncer.submit(self._sync_early, instance.association_id)
         return Receipt.TAKEN
+
+    def _sync_early(self, association_id: str) -> None:
+        """Rows follow later, all at once: the sender has the processors to itself."""
+        waiting = self._waiting.get(association_id)
+        if waiting:
+            with waiting.lock, suppress(AncillaError):  # whoever waits for a pack that failed is told
+                self._spool.sync(association_id)
 
     def _sync(self, association_id: str) -> None:
         waiting = self._waiting.get(association_id)
@@ -81,7 +97,7 @@ class Scanners:
                 self._spool.sync(association_id)
             for instance, data_at in durable:
                 self._intake.index_later(instance, data_at)
-                waiting.instances.pop(0)
+                waiting.instances.popleft()
             waiting.since = self._timer()
 
 
@@ -89,6 +105,7 @@ class Waiting:
     """The images of one association that are committed to a pack and not synced yet, oldest first."""
 
     def __init__(self, since: float) -> None:
-        self.instances: list[tuple[Instance, int]] = []  # and where in its PS3.10 bytes the data set begins
+        self.instances: deque[tuple[Instance, int]] = deque()  # and where in its PS3.10 bytes the data set begins
+        self.size = 0  # bytes that came since somebody was last asked to sync them early
         self.since = since
         self.lock = threading.Lock()

@@ -12,6 +12,7 @@ from db.spool import Recovered, Spool
 from domain.errors import NotKeptError, OutOfSpaceError, TransientError
 from domain.evidence import Commitment, Evidence, Member, Source
 from domain.instances import Caller, Header, Receipt
+from node import scanners
 from node.intake import Intake
 from node.scanners import Scanners
 from node.witness import Witness
@@ -46,6 +47,9 @@ class Setup:
         writer = self.scanners.writer(association, CALLER, header, meta_bytes(header, "CT01"))
         writer.write(b"data" * 1000)
         return writer.commit()
+
+    def early_syncs_are_over(self) -> None:
+        self.scanners._syncer.submit(int).result(20)
 
     def rows(self, study: str = "1.2.3") -> list[str]:
         return [each.header.sop_instance_uid for each in self.store.instances(study)]
@@ -163,3 +167,30 @@ def test_a_commitment_is_not_answered_when_the_disk_fails(whole: Setup) -> None:
     whole.fail = OSError(errno.EIO, "no disk")
     with pytest.raises(TransientError):
         witness.commit(CALLER, Evidence(Source.COMMITMENT, "1.9", "", final=True, members=(Member(CT, "1.2.3.1.1"),)))
+
+
+def test_with_durability_association_another_thread_syncs_what_has_come_and_rows_wait(
+    whole: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanners, "MUCH", 10_000)
+    association = whole.scanners.opened(CALLER)
+    for number in range(3):
+        whole.send(association, number)
+    whole.early_syncs_are_over()
+    assert whole.syncs == 1 and whole.rows() == []
+    whole.scanners.closed(association, "released")
+    assert whole.syncs == 1, "nothing came after the early one"
+    assert whole.rows() == [f"1.2.3.1.{number}" for number in range(3)]
+
+
+def test_an_early_sync_that_fails_is_told_to_who_releases(whole: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanners, "MUCH", 10_000)
+    association = whole.scanners.opened(CALLER)
+    whole.fail = OSError(errno.EIO, "broken")
+    for number in range(3):
+        whole.send(association, number)
+    whole.early_syncs_are_over()
+    whole.fail = None  # a later sync would succeed, but the kernel may have dropped the pages
+    with pytest.raises(NotKeptError):
+        whole.scanners.closed(association, "released")
+    assert whole.rows() == []
