@@ -5,7 +5,8 @@ What these do not take, or answer in a form that is not expected, is pydicom's.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 import imagecodecs
 import numpy as np
@@ -19,6 +20,10 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
+
+_RLE_HEADER: Final = 64  # bytes: how many segments, and where each begins (PS3.5 G.5)
+_FILLING: Final = 128  # bytes that what fills up a segment may unpack to
+
 
 _FREE: Mapping[str, Callable[[bytes], npt.NDArray[Any]]] = {
     JPEGLSLossless: imagecodecs.jpegls_decode,
@@ -37,12 +42,14 @@ def decoded(
 ) -> npt.NDArray[Any] | None:
     """Stored values (rows, columns) of one code stream of one component; None: let pydicom do it.
 
-    The size the code stream claims must have been compared with ``shape`` before.
+    The size the code stream claims must have been compared with ``shape`` before; RLE claims none.
     """
     decode = _FREE.get(syntax)
-    if decode is None:
-        return None
     try:
+        if syntax == RLELossless:
+            return _rle(frame, shape, allocated // 8).view(f"<{'i' if signed else 'u'}{allocated // 8}")
+        if decode is None:
+            return None
         found = decode(frame)
     except Exception:  # noqa: BLE001 - a decoder that meets hostile bytes; pydicom's gets them next
         return None
@@ -56,3 +63,19 @@ def decoded(
     # The code stream does not know signs: the highest bit stored is one (PS3.5 8.1.1).
     down = allocated - bits
     return np.asarray((plain << down).view(f"i{allocated // 8}") >> down)
+
+
+def _rle(frame: bytes, shape: tuple[int, int], width: int) -> npt.NDArray[Any]:
+    """(rows, columns) of ``width`` bytes: one segment for each byte of a value, the highest first (PS3.5 Annex G).
+
+    Raises ValueError when there are more or fewer segments, or one is not as long as the picture.
+    """
+    header = np.frombuffer(frame[:_RLE_HEADER], "<u4")
+    begins = header[1 : width + 1].tolist()
+    if header[0] != width or begins != sorted(begins) or begins[0] != _RLE_HEADER:
+        raise ValueError("the segments of an RLE frame are not those of its values")
+    values = np.empty((*shape, width), np.uint8)
+    for place, (begin, end) in enumerate(pairwise([*begins, len(frame)])):
+        plane = imagecodecs.packbits_decode(frame[begin:end], out=shape[0] * shape[1] + _FILLING)
+        values[..., width - 1 - place] = np.frombuffer(plane, np.uint8, shape[0] * shape[1]).reshape(shape)
+    return values.view(f"<u{width}")[..., 0]

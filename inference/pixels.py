@@ -141,7 +141,7 @@ def _decompressed(source: Source, value: memoryview, rows: int, columns: int) ->
     if claim != (rows, columns, 1) and not (claim is None and syntax == RLELossless):
         raise UnsuitableError(Reason.DECODE, "The compressed pixels of an image are of another size than its header says.")
     options = _options(source, rows, columns)
-    if claim is not None:  # its size was compared
+    if claim is not None or syntax == RLELossless:  # its size was compared, or does not say more than the header
         bits, signed = options["bits_stored"], options["pixel_representation"] == 1
         free = decoded(frame, syntax, (rows, columns), options["bits_allocated"], bits, signed)
         if free is not None:

@@ -236,6 +236,24 @@ def test_a_code_stream_that_is_cut_off_is_declined_or_was_always_read(syntax: st
     assert reason(part10(ds)) is Reason.DECODE
 
 
+@pytest.mark.parametrize("segment", [b"\x81\x05" * 100_000, b"\x80" * 1000, b""], ids=["too much", "nothing", "empty"])
+def test_an_rle_frame_whose_segments_are_not_as_long_as_the_picture_is_declined(segment: bytes) -> None:
+    ds = compressed(RLELossless, 8, False)
+    header = struct.pack("<16I", 1, 64, *[0] * 14)
+    ds.PixelData = encapsulate([header + segment])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    assert reason(part10(ds)) is Reason.DECODE
+
+
+def test_bytes_that_fill_up_an_rle_segment_do_no_harm() -> None:
+    ds = compressed(RLELossless, 8, False)
+    expected_hu = read(part10(ds))
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = encapsulate([frame + b"\0\0"])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    assert np.array_equal(read(part10(ds)), expected_hu)
+
+
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1])
 def test_decoding_leaves_other_threads_running(syntax: str) -> None:
     """Threads do not take turns by themselves here: another one runs only when the decoder lets go of Python's lock."""
