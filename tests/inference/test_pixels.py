@@ -236,8 +236,8 @@ def test_a_code_stream_that_is_cut_off_is_declined_or_was_always_read(syntax: st
     assert reason(part10(ds)) is Reason.DECODE
 
 
-@pytest.mark.parametrize("segment", [b"\x81\x05" * 100_000, b"\x80" * 1000, b""], ids=["too much", "nothing", "empty"])
-def test_an_rle_frame_whose_segments_are_not_as_long_as_the_picture_is_declined(segment: bytes) -> None:
+@pytest.mark.parametrize("segment", [b"\x81\x05", b"\x80" * 1000, b""], ids=["too little", "nothing", "empty"])
+def test_an_rle_frame_whose_segments_are_shorter_than_the_picture_is_declined(segment: bytes) -> None:
     ds = compressed(RLELossless, 8, False)
     header = struct.pack("<16I", 1, 64, *[0] * 14)
     ds.PixelData = encapsulate([header + segment])
