@@ -118,9 +118,10 @@ def _table(labels: Labels, segments: Mapping[int, Segment]) -> Pixels:
 
 def _by_plane(frames: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """One frame for each plane, from the first to the last row of anything in it."""
-    planes = np.unique(frames[:, 1])
-    rows = [frames[frames[:, 1] == plane] for plane in planes]
-    return np.array([(0, plane, of[:, 2].min(), of[:, 3].max()) for plane, of in zip(planes, rows, strict=True)], np.intp)
+    ordered = frames[np.argsort(frames[:, 1], kind="stable")]
+    planes, heads = np.unique(ordered[:, 1], return_index=True)
+    firsts, lasts = np.minimum.reduceat(ordered[:, 2], heads), np.maximum.reduceat(ordered[:, 3], heads)
+    return np.column_stack([np.zeros_like(planes), planes, firsts, lasts])
 
 
 def _fractional(analysis: Analysis) -> list[Content]:
