@@ -142,7 +142,10 @@ def _automatic(facts: Facts) -> Words:
 
 
 def _in_space(facts: Facts) -> Words:
-    return None if facts.dataset.get("FrameOfReferenceUID") else "no Frame of Reference UID"
+    ds = facts.dataset
+    shared = (ds.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    measured = shared.get("PixelMeasuresSequence") and shared.get("PlaneOrientationSequence")
+    return None if ds.get("FrameOfReferenceUID") or measured else "neither Frame of Reference nor Pixel Measures and orientation"
 
 
 def _same_space(facts: Facts) -> Words:
@@ -246,7 +249,14 @@ SEGMENTATION_RULES: Final = (
     Rule("one-orientation", _image, _one_orientation, "OHIF shows planar segmentations only", _CS3D, Level.WARNING),
     Rule("segments-tracked", is_seg, _tracked, "ties a segment to its measurement group", f"PS3.3 C.8.20.2; {_AIR}"),
     Rule("segments-made-by", is_seg, _automatic, "which model drew it", "PS3.3 C.8.20.2", Level.WARNING),
-    Rule("in-space", is_seg, _in_space, "OHIF shows no segments without one (OHIF issue 4006)", _CS3D, Level.WARNING),
+    Rule(
+        "in-space",
+        is_seg,
+        _in_space,
+        "OHIF blanks its page without these (OHIF issue 4006)",
+        "OHIF 3.13, seen",
+        Level.WARNING,
+    ),
     Rule("frame-of-reference", _image, _same_space, "no validator compares the value", "PS3.3 C.8.20.3"),
     Rule("grid", _image, _same_grid, "viewers overlay row by row", _CS3D),
     Rule("pixels-complete", _image, _complete, "viewers read beyond the end or shift the frames", "PS3.5 section 8.1.1"),

@@ -54,6 +54,8 @@ def overlapping(labels: Labels) -> bool:
 def _lines(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.intp]:
     """(label, first row, last row) of each label but 0, from the runs of equal pixels: seven times faster than a histogram."""
     flat = pixels.ravel()
+    if _empty(flat):
+        return np.empty((0, 3), np.intp)
     ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
     starts = np.append(0, ends[:-1] + 1)
     values = flat[ends]
@@ -64,3 +66,11 @@ def _lines(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.intp]:
     columns = pixels.shape[1]
     lines = np.column_stack([values[heads], starts[order][heads] // columns, ends[order][tails] // columns]).astype(np.intp)
     return np.asarray(lines[lines[:, 0] != 0])
+
+
+def _empty(flat: npt.NDArray[np.unsignedinteger]) -> bool:
+    """Whether there is nothing but 0: a look at some pixels first, then eight bytes at a time where they can be taken so."""
+    if flat[::509].any():
+        return False
+    whole = flat.nbytes % 8 == 0 and flat.flags.c_contiguous
+    return not bool((flat.view(np.uint64) if whole else flat).any())

@@ -133,6 +133,10 @@ def no_source(ds: Dataset) -> None:
     del ds.PerFrameFunctionalGroupsSequence[3].DerivationImageSequence
 
 
+def nowhere(ds: Dataset) -> None:
+    del ds.FrameOfReferenceUID, ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+
+
 def untracked_segment(ds: Dataset) -> None:
     del ds.SegmentSequence[0].TrackingUID
 
@@ -342,7 +346,7 @@ FAULTS: list[tuple[str, str, Callable[[Dataset], None]]] = [
     ("one-orientation", "seg", turned),
     ("segments-tracked", "seg", untracked_segment),
     ("segments-made-by", "seg", nobody),
-    ("in-space", "seg", without("FrameOfReferenceUID")),
+    ("in-space", "seg", nowhere),
     ("frame-of-reference", "seg", other_frame_of_reference),
     ("frame-of-reference", "pm", other_frame_of_reference),
     ("grid", "seg", other_grid),
