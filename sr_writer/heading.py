@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from domain.results import Algorithm
 from sr_writer import codes
-from sr_writer.charset import adopt, declared
+from sr_writer.charset import adopt, declared, elements
 from sr_writer.context import Context
 from sr_writer.identity import tracking_uid, uid
 from sr_writer.source import COPIED
@@ -182,11 +182,11 @@ def _private_schemes(dataset: Dataset, organization: str) -> None:
 def _designators(dataset: Dataset) -> set[str]:
     """Designators that begin with 99 are private (PS3.3 section 8.2)."""
     found: set[str] = set()
-    for element in dataset:
-        if element.VR == "SQ" and element.keyword != "PerFrameFunctionalGroupsSequence":
+    for element in elements(dataset):
+        if element.VR == "SQ":
             for item in element.value:
                 found |= _designators(item)
-        elif element.keyword == "CodingSchemeDesignator" and str(element.value).startswith("99"):
+        elif element.VR == "SH" and element.keyword == "CodingSchemeDesignator" and str(element.value).startswith("99"):
             found.add(str(element.value))
     return found
 
