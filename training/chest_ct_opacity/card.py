@@ -41,11 +41,38 @@ def overlaps(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def painted(figures: dict[str, Any]) -> str:
+    """The table of the volumes with painted opacities."""
+    rows = [
+        "| opacities painted into | volumes | slices, affected | ROC AUC of the slices (95 % interval over volumes) | mean Dice of the volumes |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, words in (("real_lung", "the real normal study"), ("phantoms", "phantoms")):
+        found = figures["painted"][name]
+        infection = f"{found['infection']['mean']:g} ({_interval(found['infection']['mean_ci95'])})"
+        area = f"{found['auc']:g} ({_interval(found['auc_ci95'])})"
+        rows.append(f"| {words} | {found['volumes']} | {found['slices']}, {found['affected']} | {area} | {infection} |")
+    return "\n".join(rows)
+
+
+def precisions(figures: dict[str, Any]) -> str:
+    """The table of the precisions side by side."""
+    rows = [
+        "| precision | Dice of both opacities, all pixels together | mean Dice of the slices | lungs |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, found in figures["precisions"].items():
+        rows.append(f"| {name.upper()} | {found['infection']:g} | {found['infection_mean']:g} | {found['lungs']:g} |")
+    return "\n".join(rows)
+
+
 def render(figures: dict[str, Any], text: str) -> str:
     """The card: the words of card.md with every figure filled in."""
     phantoms, normal = figures["phantoms"], figures["real_normal_study"]
     values = {
         "OVERLAPS": overlaps(figures),
+        "PAINTED": painted(figures),
+        "PRECISIONS": precisions(figures),
         "NORMAL_VOLUMES": f"{phantoms['normal_volumes']}",
         "FALSE_MEAN": f"{phantoms['false_opacity_percent_mean']:g}",
         "FALSE_CI": _interval(phantoms["false_opacity_percent_ci95"]),

@@ -35,6 +35,22 @@ def _blurred(x: Tensor) -> Tensor:
     return functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
+def _smeared(x: Tensor) -> Tensor:
+    """Blurred across the beam alone, where ultrasound resolves least."""
+    return functional.avg_pool2d(functional.pad(x, (2, 2, 0, 0), mode="replicate"), (1, 5), 1)
+
+
+def beside(grey: Tensor, labels: Tensor, share: float = 0.07) -> None:
+    """Makes some pictures double, as screens show two views: the middle of another one beside their own (in place)."""
+    n, _, _, wide = grey.shape
+    half, quarter = wide // 2, wide // 4
+    for k in range(1, n):
+        if torch.rand(()) < share:
+            for plane in (grey, labels):
+                both = [plane[i, :, :, quarter : quarter + half].clone() for i in (k, k - 1)]
+                plane[k, :, :, :half], plane[k, :, :, half : 2 * half] = both
+
+
 def _clouds(n: int, size: int, cells: int) -> Tensor:
     return functional.interpolate(torch.randn(n, 1, cells, cells), size=(size, size), mode="bilinear", align_corners=False)
 
@@ -46,8 +62,9 @@ def expose(grey: Tensor) -> Tensor:
     softer = _blurred(_blurred(soft))
     grey = torch.where(_some(n, 0.3), grey + (soft - grey) * _between(n, -1.5, 1.0), grey)
     grey = torch.where(_some(n, 0.25), grey + (softer - grey) * _between(n, 0.2, 1.0), grey)
+    grey = torch.where(_some(n, 0.25), grey + (_smeared(grey) - grey) * _between(n, 0.3, 1.0), grey)
     grey = grey.clamp(0, 1) ** torch.exp(torch.empty(n).normal_(0, 0.3)).reshape(n, 1, 1, 1)
-    grey = grey * _between(n, 0.55, 1.25)
+    grey = grey * _between(n, 0.4, 1.3)
     grey = torch.where(_some(n, 0.3), grey * torch.exp(_clouds(n, size, 4) * _between(n, 0, 0.25)), grey)
     grain = torch.randn_like(grey)
     grain = torch.where(_some(n, 0.5), _blurred(grain) * 2.4, grain)
@@ -58,7 +75,12 @@ def expose(grey: Tensor) -> Tensor:
 
 
 def _hide(grey: Tensor) -> Tensor:
+    """Patches without an image, and the plain bars that machines show above and below it."""
     for k in range(len(grey)):
+        if torch.rand(()) < 0.12:
+            high = int(torch.randint(6, grey.shape[-1] // 9, ()))
+            grey[k, :, : high if torch.rand(()) < 0.6 else 0] = torch.rand(()) * 0.6
+            grey[k, :, grey.shape[-1] - (high if torch.rand(()) < 0.4 else 0) :] = torch.rand(()) * 0.6
         if torch.rand(()) < 0.15:
             top, left = torch.randint(0, grey.shape[-1] - 40, (2,)).tolist()
             high, wide = torch.randint(8, 40, (2,)).tolist()

@@ -16,6 +16,7 @@ _NAMES = {
     "spongiform": "spongiform",
     "mixed": "mixed cystic and solid",
     "solid": "solid",
+    "unseen": "drawn without the limit of visibility",
 }
 
 

@@ -59,6 +59,11 @@ def _color(gray: Gray) -> npt.NDArray[np.uint8]:
     return np.repeat(gray[..., None], 3, -1)
 
 
+def network_input(pixels: Gray) -> npt.NDArray[np.uint8]:
+    """A picture as the outlining network gets it, (SIZE, SIZE, 3)."""
+    return _color(_resized(pixels, Image.Resampling.BOX))
+
+
 def cases(run: Run, phantoms: list[phantom.Phantom]) -> list[Case]:
     """Test pictures with the network's answer."""
     made = []
@@ -188,11 +193,14 @@ def _ranked(score: npt.NDArray[np.float64], truth: Mask) -> dict[str, Any]:
     return {"measure": "ROC AUC", "value": round(auc(score, truth), 3), "ci95": bounds}
 
 
+PRECISIONS = {"fp32": ("network.xml", "f32"), "bf16": ("network.xml", "bf16"), "int8": ("network-int8.xml", "f32")}
+
+
 def precisions(phantoms: list[phantom.Phantom]) -> dict[str, Any]:
-    """Dice and time of the outlining network in the precisions of this CPU."""
+    """Dice and time of the outlining network in its three forms."""
     made = {}
-    for name, hint in (("fp32", "f32"), ("bf16", "bf16")):
-        run = compiled("network.xml", hint)
+    for name, (file, hint) in PRECISIONS.items():
+        run = compiled(file, hint)
         seen = cases(run, phantoms)
         values = [dice(c.found, c.labels > 0) for c in seen if (c.labels > 0).sum() >= LEAST_AREA]
         image, times = _color(seen[0].gray)[None], []
@@ -224,12 +232,13 @@ def measure(folder: Path) -> dict[str, Any]:
 
     from training.thyroid_us_nodule.where import OUT
 
-    drawn = [phantom.make(seed) for seed in range(pool.TEST_SEED, pool.TEST_SEED + pool.TEST_COUNT)]
-    seen = cases(compiled("network.xml"), drawn)
+    seeds = range(pool.TEST_SEED, pool.TEST_SEED + pool.TEST_COUNT)
+    drawn, run = [phantom.make(seed) for seed in seeds], compiled("network.xml")
+    seen, without_limit = cases(run, drawn), cases(run, [phantom.make(seed, unseen=True) for seed in seeds])
     pictures(seen, folder)
     steps = {name: int(torch.load(OUT / f"{name}.pt", weights_only=True)["steps"]) for name in ("outline", "features")}
     return {
-        "overlap": overlap(seen),
+        "overlap": {**overlap(seen), "unseen": overlap(without_limit)["all"]},
         "objects": objects(seen),
         "features": features(compiled("crops.xml"), drawn),
         "precisions": precisions(drawn),

@@ -45,6 +45,7 @@ class Source:
             labels.append(chunk.labels[k])
         x = torch.from_numpy(np.stack(grey)).float().unsqueeze(1) / 255
         x, y = augment.move(x, torch.from_numpy(np.stack(labels)).float().unsqueeze(1), side)
+        augment.beside(x, y)
         return augment.expose(x), (y > 0).float()
 
 

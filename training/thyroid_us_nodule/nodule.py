@@ -62,7 +62,7 @@ def draw(centre: tuple[float, float], size: float, rng: np.random.Generator) -> 
         0.0 if cyst else 0.03 + 0.5 * bad,
     )
     foci = tuple(bool(rng.random() < c) for c in chances)
-    halo = not cyst and margin == 0 and rng.random() < 0.5
+    halo = not cyst and margin == 0 and rng.random() < (0.65 if echo == 1 else 0.35)
     scale = size / np.sqrt(ratio)
     return Nodule(centre, (scale, scale * ratio), turn, composition, echo, margin, (foci[0], foci[1], foci[2], foci[3]), halo)
 

@@ -1,11 +1,11 @@
-"""One phantom ultrasound picture of number ``seed``: scene, sound, sector, screen."""
+"""One phantom ultrasound picture of number ``seed``: scene, sound, sector, screen; every nodule in it can be seen."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from training.thyroid_us_nodule import scene, screen, sound
+from training.thyroid_us_nodule import scene, screen, sound, visible
 from training.thyroid_us_nodule.nodule import Nodule
 
 SIZE = 256
@@ -30,9 +30,17 @@ def _shape(rng: np.random.Generator) -> tuple[int, int]:
     return largest, max(96, int(largest / ratio))
 
 
-def make(seed: int) -> Phantom:
-    """Equal seeds give equal pictures."""
-    rng = np.random.default_rng(seed)
+def make(seed: int, unseen: bool = False) -> Phantom:
+    """Equal seeds give equal pictures. Pictures with a nodule nobody could see are drawn again, unless ``unseen`` is allowed."""
+    made = _draw(np.random.default_rng(seed))
+    tries = 0
+    while not unseen and not visible.all_seen(made.pixels, made.labels):
+        tries += 1
+        made = _draw(np.random.default_rng((seed, tries)))
+    return made
+
+
+def _draw(rng: np.random.Generator) -> Phantom:
     drawn = scene.compose(_shape(rng), rng)
     grey, labels = sound.insonify(drawn.tissue, rng), drawn.labels
     if rng.random() < 0.22:

@@ -11,7 +11,7 @@ from training.thyroid_us_nodule import phantom
 from training.thyroid_us_nodule.nodule import Nodule
 
 CHUNK = 250
-TRAIN_CHUNKS = 16  # seeds 0 up to CHUNK * TRAIN_CHUNKS are trained on; test seeds begin at TEST_SEED
+TRAIN_CHUNKS = 24  # seeds 0 up to CHUNK * TRAIN_CHUNKS are trained on; test seeds begin at TEST_SEED
 TEST_SEED, TEST_COUNT = 1_000_000, 200
 MOST, FEATURES = 3, 9  # nodules in a picture; numbers that describe one
 
