@@ -14,9 +14,6 @@ from training.chest_ct_opacity.network import LUNG_CLASSES, Network
 
 BATCH = 16
 WEIGHTS = torch.tensor([1.0, 1.5, 2.0])
-EACH = 1.5  # weight of the Dice of each picture, which small opacities decide
-KINDS = {"phantom": 0.32, "nysbu": 0.24, "semiseg": 0.44}  # shares of a batch
-SMALL = 0.4  # of the real stacks have small painted opacities
 
 
 class Pool:
@@ -32,15 +29,12 @@ class Pool:
         for path in sorted(self._folder.glob("*-*.npz")):
             if path.name not in self._held and ".part" not in path.name:
                 self._held[path.name] = pool.load(path)
-        self._kinds = {k: [n for n in self._held if n.startswith(k)] for k in KINDS}
+        self._kinds = {k: [n for n in self._held if n.startswith(k)] for k in ("phantom", "nysbu", "semiseg")}
         return len(self._held)
 
     def _one(self) -> tuple[np.ndarray, np.ndarray]:
-        kind = self._rng.choice(list(KINDS), p=list(KINDS.values()))
-        names = self._kinds[str(kind)]
-        if kind != "phantom" and self._rng.random() < SMALL:
-            names = [name for name in names if "-small" in name] or names
-        stack = self._held[self._rng.choice(names)]
+        kind = self._rng.choice(["phantom", "nysbu", "semiseg"], p=[0.42, 0.2, 0.38])
+        stack = self._held[self._rng.choice(self._kinds[str(kind)])]
         k = 1 if len(stack.hu) == 3 else int(self._rng.integers(0, len(stack.hu)))
         if len(stack.hu) > 3 and not stack.lungs[k].any() and self._rng.random() < 0.6:
             k = int(self._rng.choice(np.nonzero(stack.lungs.any((1, 2)))[0]))
@@ -80,7 +74,7 @@ def loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     lungs, opacity = logits[:, :LUNG_CLASSES], logits[:, LUNG_CLASSES:]
     first = functional.cross_entropy(lungs, labels[:, 0], ignore_index=pool.IGNORE) + _dice(lungs, labels[:, 0])
     second = functional.cross_entropy(opacity, labels[:, 1], WEIGHTS, ignore_index=pool.IGNORE) + _dice(opacity, labels[:, 1])
-    return first, second + EACH * _each(opacity, labels[:, 1])
+    return first, second + _each(opacity, labels[:, 1])
 
 
 def _rate(progress: float, peak: float) -> float:
@@ -97,7 +91,7 @@ class _Learner:
             network.load_state_dict(held["network"])
             self.steps = int(held["steps"])
         self.network = network.to(memory_format=torch.channels_last).train()
-        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.98 if self.steps else 0.995)  # going on is short
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=1e-2)
 
@@ -131,7 +125,7 @@ def train(
     torch.set_num_threads(1)  # the second core makes the batches
     source = Pool(folder, seed)
     stacks, step, shown, sums = source.look(), 0, 0.0, (1.0, 2.0)
-    peak = 7e-4 if shipped or checkpoint.exists() else 2e-3
+    peak = 1e-3 if shipped or checkpoint.exists() else 2e-3
     learner = _Learner(checkpoint, resume.network(shipped, source.batch()[0]) if shipped else Network())
     started = time.monotonic()
     with ThreadPoolExecutor(1) as ahead:

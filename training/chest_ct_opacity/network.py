@@ -9,7 +9,6 @@ from torch.nn import functional
 WINDOWS = ((-1050.0, 150.0), (-1000.0, -450.0), (-700.0, 100.0), (-160.0, 240.0))  # lowest and highest HU shown
 CHANNELS = (16, 32, 64, 128, 256)
 LUNG_CLASSES, OPACITY_CLASSES = 3, 3
-FAVOUR = 1.2  # added to the logits of both opacities when the labels are taken; chosen with favour.py
 
 
 def _twice(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
@@ -55,15 +54,11 @@ class Network(nn.Module):
 class Labeller(nn.Module):
     """The network as it is shipped: ``hu`` to two uint8 label maps."""
 
-    favour: Tensor
-
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("favour", torch.tensor([0.0, FAVOUR, FAVOUR]).reshape(1, -1, 1, 1))
 
     def forward(self, hu: Tensor) -> tuple[Tensor, Tensor]:
         """Lung labels (0, 1 left, 2 right) and opacity labels (0, 1 ground glass, 2 consolidation), uint8 (N, H, W)."""
         logits = self.network(hu)
-        lungs, opacity = logits[:, :LUNG_CLASSES], logits[:, LUNG_CLASSES:] + self.favour
-        return lungs.argmax(1).to(torch.uint8), opacity.argmax(1).to(torch.uint8)
+        return logits[:, :LUNG_CLASSES].argmax(1).to(torch.uint8), logits[:, LUNG_CLASSES:].argmax(1).to(torch.uint8)

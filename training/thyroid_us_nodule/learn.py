@@ -70,7 +70,7 @@ class _Learner:
             network.load_state_dict(held["network"])
             self.steps = int(held["steps"])
         self.network = network.to(memory_format=torch.channels_last).train()
-        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.99 if self.steps else 0.995)  # going on is short
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=2e-2)
 
