@@ -44,7 +44,8 @@ def overlaps(figures: dict[str, Any]) -> str:
 def painted(figures: dict[str, Any]) -> str:
     """The table of the volumes with painted opacities."""
     rows = [
-        "| opacities painted into | volumes | slices, affected | ROC AUC of the slices (95 % interval over volumes) | mean Dice of the volumes |",
+        "| opacities painted into | volumes | slices, affected | ROC AUC of the slices (95 % interval over volumes) "
+        "| mean Dice of the volumes |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, words in (("real_lung", "the real normal study"), ("phantoms", "phantoms")):

@@ -64,9 +64,7 @@ def dice(cases: list[Case]) -> dict[str, Any]:
     }
 
 
-def _overlaps(
-    slices: Iterator[tuple[str, real.Slice]], pictures: Path | None, precision: str = "fp32"
-) -> dict[str, list[Case]]:
+def _overlaps(slices: Iterator[tuple[str, real.Slice]], pictures: Path | None, precision: str = "fp32") -> dict[str, list[Case]]:
     run = _network(precision)
     found: dict[str, list[Case]] = {"lungs": [], "infection": [], "ground_glass": [], "consolidation": []}
     for name, slice_ in slices:

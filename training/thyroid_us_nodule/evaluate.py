@@ -193,11 +193,11 @@ def _ranked(score: npt.NDArray[np.float64], truth: Mask) -> dict[str, Any]:
     return {"measure": "ROC AUC", "value": round(auc(score, truth), 3), "ci95": bounds}
 
 
-PRECISIONS = {"fp32": ("network.xml", "f32"), "bf16": ("network.xml", "bf16"), "int8": ("network-int8.xml", "f32")}
+PRECISIONS = {"fp32": ("network.xml", "f32"), "bf16": ("network.xml", "bf16")}
 
 
 def precisions(phantoms: list[phantom.Phantom]) -> dict[str, Any]:
-    """Dice and time of the outlining network in its three forms."""
+    """Dice and time of the outlining network in the precisions of this CPU."""
     made = {}
     for name, (file, hint) in PRECISIONS.items():
         run = compiled(file, hint)

@@ -1,4 +1,4 @@
-"""From checkpoints to the model package: two OpenVINO networks, the first in INT8 too, golden cases, checksums."""
+"""From checkpoints to the model package: two OpenVINO networks with half-precision weights, golden cases, checksums."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from inference import golden, package
-from training.microscopy import export as microscopy
-from training.thyroid_us_nodule import evaluate, learn, phantom
+from training.thyroid_us_nodule import learn, phantom
 from training.thyroid_us_nodule.crop_network import CropNetwork, Describer
 from training.thyroid_us_nodule.network import Network, Outliner
 from training.thyroid_us_nodule.tirads import OUTPUTS, SIDE
@@ -20,7 +19,6 @@ GOLDEN = {
     "one-in-pixels": ((2_000_002,), 0.0),
     "frames": ((2_000_003,) * 3, 0.2),
 }  # seeds, mm
-CALIBRATION_SEEDS = range(3_000_000, 3_000_160)  # phantoms that are in no other part
 
 
 def outliner(checkpoint: Path) -> Outliner:
@@ -47,10 +45,8 @@ def _save(module: nn.Module, shape: tuple[int, ...], names: tuple[str, ...], tar
 
 
 def networks(outline: Path, features: Path, folder: Path) -> None:
-    """Writes network.xml (``image`` to ``probability``), its INT8 form, and crops.xml (``image`` with mask to the scores of each feature)."""
+    """Writes network.xml (``image`` to ``probability``) and crops.xml (``image`` with mask to the scores of each feature)."""
     _save(outliner(outline), (-1, learn.SIDE, learn.SIDE, 3), ("probability",), folder / "network.xml")
-    watched = [evaluate.network_input(phantom.make(seed).pixels) for seed in CALIBRATION_SEEDS]
-    microscopy.quantize(folder / "network.xml", watched, folder / "network-int8.xml")
     _save(describer(features), (-1, SIDE, SIDE, 4), OUTPUTS, folder / "crops.xml")
 
 

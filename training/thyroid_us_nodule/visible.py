@@ -1,7 +1,7 @@
 """Can a reader see this nodule? How much of its border stands out from speckle, in the finished picture.
 
-A nodule as bright and as coarse as the gland about it, without halo or capsule, has no border that anybody could draw. To train on
-it teaches noise, and real outlines were drawn by people who saw something. Phantoms below the limit are drawn again.
+A nodule as bright and as coarse as the gland about it, without halo or capsule, has no border that anybody could draw. To train
+on it teaches noise, and real outlines were drawn by people who saw something. Phantoms below the limit are drawn again.
 """
 
 import numpy as np
@@ -49,7 +49,11 @@ def border(pixels: Plane, mask: npt.NDArray[np.bool_]) -> float:
     rows, columns = np.nonzero(distance > 0)
     y, x = np.mgrid[0 : distance.shape[0], 0 : distance.shape[1]]
     sector = ((np.arctan2(y - rows.mean(), x - columns.mean()) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
-    inner, outer, edge = (distance > 1) & (distance <= width + 1), (distance < -1) & (distance >= -width - 1), np.abs(distance) <= 1.5
+    inner, outer, edge = (
+        (distance > 1) & (distance <= width + 1),
+        (distance < -1) & (distance >= -width - 1),
+        np.abs(distance) <= 1.5,
+    )
     found = []
     for k in range(SECTORS):
         parts = [grey[(sector == k) & band] for band in (inner, outer, edge)]
