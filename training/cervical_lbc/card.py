@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.cervical_lbc.where import PACKAGE
+from training.cervical_lbc.where import LEAST_INDEX, PACKAGE, SURE
 
 FIGURES = Path(__file__).parent / "figures.json"
 TEXT = Path(__file__).parent / "card.md"
 PRECISIONS = ("fp32", "bf16", "int8")
+SLIDES = {"cells held out": "slides", "cells trained on": "slides_seen"}
 
 
 def _share(found: dict[str, Any]) -> str:
@@ -29,9 +30,23 @@ def _tile(name: str, found: dict[str, Any]) -> str:
     return f"| {name} | {found['map_seven']:g} | {found['map_bethesda']:g} | {found['ap_any_cell']:g} |"
 
 
+def _slides(name: str, found: dict[str, Any]) -> str:
+    return f"| {name} | {found['slides']} | {found['auc']:g} | {found['sensitivity']:g} | {found['specificity']:g} |"
+
+
+def _targets(single: dict[str, Any], field: dict[str, Any]) -> str:
+    rows = (
+        ("seven classes, single cells", 0.9, single["seven_classes"]["share"]),
+        ("normal or abnormal, single cells", 0.98, single["normal_abnormal"]["share"]),
+        ("mean average precision of seven classes, composed fields, tile 1024", 0.6, field["map_seven"]),
+    )
+    lines = (f"| {name}: {asked:g} | {got:g} | {'yes' if got >= asked else 'no'} |" for name, asked, got in rows)
+    return "\n".join(lines)
+
+
 def render(figures: dict[str, Any], text: str) -> str:
     """The card: the words of card.md with every figure filled in."""
-    singles, lone, fields, slides = (figures[key] for key in ("singles", "lone", "fields", "slides"))
+    singles, lone, fields = (figures[key] for key in ("singles", "lone", "fields"))
     values = {
         "HELD": f"{singles['fp32']['seven_classes']['cells']}",
         "SINGLES": _singles(singles),
@@ -43,8 +58,10 @@ def render(figures: dict[str, Any], text: str) -> str:
         "FIELDS": f"{fields['fields']}",
         "CELLS": f"{fields['cells']}",
         "TILES": "\n".join(_tile(name, found) for name, found in fields["tiles"].items()),
-        "SLIDES": f"{slides['slides']}",
-        "AUC": f"{slides['auc']:g}",
+        "SLIDES": "\n".join(_slides(name, figures[key]) for name, key in SLIDES.items()),
+        "TARGETS": _targets(singles["int8"], fields["tiles"]["1024"]),
+        "SURE": f"{SURE:g}",
+        "LEAST": f"{LEAST_INDEX:g}",
     }
     for name, value in values.items():
         text = text.replace("{" + name + "}", value)

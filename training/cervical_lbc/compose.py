@@ -36,7 +36,8 @@ def stamp(cell: Cell) -> Stamp:
     return Stamp(np.asarray(np.clip(light / bright, 0.02, 1.08) ** soft, np.float32), cell.kind)
 
 
-def _multiply(field: Light, patch: Light, x: int, y: int) -> None:
+def multiply(field: Light, patch: Light, x: int, y: int) -> None:
+    """Lets the light of ``field`` through ``patch``, its middle at ``x``, ``y``; what lies outside is cut off."""
     h, w = patch.shape[:2]
     r0, c0 = y - h // 2, x - w // 2
     ra, ca, rb, cb = max(0, r0), max(0, c0), min(field.shape[0], r0 + h), min(field.shape[1], c0 + w)
@@ -83,16 +84,16 @@ def glass(height: int, width: int, zoom: float, rng: np.random.Generator) -> Lig
 
 def _soak(field: Light, patch: npt.NDArray[np.float32], colour: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
     x, y = int(rng.integers(0, field.shape[1])), int(rng.integers(0, field.shape[0]))
-    _multiply(field, np.exp(-patch[..., None] * np.asarray(colour, np.float32)), x, y)
+    multiply(field, np.exp(-patch[..., None] * np.asarray(colour, np.float32)), x, y)
 
 
 def _leucocyte(field: Light, zoom: float, colour: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
     x, y = int(rng.integers(0, field.shape[1])), int(rng.integers(0, field.shape[0]))
     for _ in range(int(rng.integers(1, 5))):
         lobe = blob(rng, rng.uniform(3.0, 5.5) * zoom, 0.15)
-        _multiply(field, np.exp(-lobe[..., None] * colour), x + int(rng.normal(0, 4 * zoom)), y + int(rng.normal(0, 4 * zoom)))
+        multiply(field, np.exp(-lobe[..., None] * colour), x + int(rng.normal(0, 4 * zoom)), y + int(rng.normal(0, 4 * zoom)))
     if rng.random() < 0.5:
-        _multiply(field, np.exp(-blob(rng, 11 * zoom, 0.1)[..., None] * colour * 0.08), x, y)
+        multiply(field, np.exp(-blob(rng, 11 * zoom, 0.1)[..., None] * colour * 0.08), x, y)
 
 
 def _place(
@@ -122,7 +123,7 @@ def field(
         spot = _place(boxes, (w, h), (width, height), rng)
         if spot is None:
             continue
-        _multiply(light, patch, *spot)
+        multiply(light, patch, *spot)
         boxes.append([spot[0], spot[1], w * 0.97, h * 0.97, float(kind)])
     return np.clip(light, 0, 1), np.array(boxes, np.float32).reshape(-1, 5)
 

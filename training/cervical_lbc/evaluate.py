@@ -11,7 +11,7 @@ from PIL import Image
 
 from training.cervical_lbc import cells, compose, crops
 from training.cervical_lbc.cells import Cell
-from training.cervical_lbc.where import BETHESDA, CLASSES, CROP, MARGIN, NORMAL, PACKAGE
+from training.cervical_lbc.where import BETHESDA, CLASSES, CROP, LEAST_INDEX, MARGIN, NORMAL, PACKAGE, SURE
 from training.microscopy import decode, score
 from training.tb_smear_afb.evaluate import CHANGES
 
@@ -86,7 +86,7 @@ def crop(pixels: Pixels, box: npt.NDArray[np.floating[Any]]) -> Pixels:
 
 
 def read(finder: Any, classifier: Any, pixels: Pixels, tile: int, scale: float = 0.5) -> decode.Found:
-    """Objects of a picture by tiles without overlap of the result: centre and size in its pixels, class, score (of the class)."""
+    """Objects of a picture by tiles without overlap of the result: centre, size (its pixels), class, score, P(abnormal)."""
     small = np.asarray(Image.fromarray(pixels).resize([round(s * scale) for s in pixels.shape[1::-1]], Image.Resampling.BOX))
     parts = []
     for top in range(0, small.shape[0], tile):
@@ -101,7 +101,7 @@ def read(finder: Any, classifier: Any, pixels: Pixels, tile: int, scale: float =
     found[:, :4] /= scale
     table = probabilities(classifier, [crop(pixels, b) for b in found])
     found[:, 4], found[:, 5] = table.argmax(1) if len(table) else 0, table.max(1) if len(table) else 0
-    return found
+    return np.concatenate([found, table[:, NORMAL:].sum(1, keepdims=True).astype(np.float32)], 1)
 
 
 def _composed(data: Path, count: int, side: int, kinds: int, seed: int) -> list[tuple[Pixels, npt.NDArray[np.float32]]]:
@@ -136,7 +136,7 @@ def _regrouped(table: npt.NDArray[np.float32], groups: npt.NDArray[np.float32]) 
 
 
 def _fields(data: Path) -> dict[str, Any]:
-    made = _composed(data, 3, 4096, 420, 31)
+    made = _composed(data, 2, 4096, 420, 31)
     truth = [boxes for _, boxes in made]
     figures: dict[str, Any] = {"fields": len(made), "cells": int(sum(len(b) for b in truth)), "tiles": {}}
     for tile in (512, 1024, 2048):
@@ -180,29 +180,40 @@ def slide_cells(rng: np.random.Generator, abnormal_share: float, count: int) -> 
     return [*normal, *rng.choice([3, 4, 5, 6], abnormal, p=[0.4, 0.25, 0.2, 0.15]).tolist()]
 
 
-def _slides(data: Path, count: int = 24) -> dict[str, Any]:
-    """Composed slides, half without abnormal cells, half with 2 to 15 per cent: what share is called surely abnormal."""
-    stamps = [compose.stamp(c) for c in cells.held_out(cells.read(data))]
+def index(abnormal: Floats) -> float:
+    """Of a slide or picture: the mean over its cells of what the classifier says of *surely abnormal*; 0 without cells."""
+    yes = abnormal * (1 - SURE)
+    return float((yes / (yes + (1 - abnormal) * SURE)).mean()) if len(abnormal) else 0.0
+
+
+def _slides(pool: Sequence[Cell], seed: int, count: int) -> dict[str, Any]:
+    """Composed slides, half without abnormal cells, half with 2 to 15 per cent: index of abnormality, rule on it."""
+    stamps = [compose.stamp(c) for c in pool]
     finder, classifier = decode.compiled(PACKAGE, "network", "int8"), decode.compiled(PACKAGE, "crops", "int8")
-    shares, truth = [], []
+    indices, truth = [], []
     for n in range(count):
-        rng = np.random.default_rng((97, n))
+        rng = np.random.default_rng((seed, n))
         truth.append(n % 2 == 1)
         kinds = slide_cells(rng, rng.uniform(0.02, 0.15) if n % 2 else 0.0, 130)
         light, _ = compose.field(stamps, kinds, 2048, 2048, 2.0, rng)
         found = read(finder, classifier, np.asarray(light * 255, np.uint8), 1024)
-        shares.append(100 * float(((found[:, 4] >= NORMAL) & (found[:, 5] >= 0.6)).sum()) / max(len(found), 1))
+        indices.append(index(found[:, 6].astype(np.float64)))
+    called, abnormal = np.array(indices) >= LEAST_INDEX, np.array(truth)
     return {
         "slides": count,
-        "auc": round(auc(np.array(shares), np.array(truth)), 3),
-        "shares": [round(s, 2) for s in shares],
+        "auc": round(auc(np.array(indices), abnormal), 3),
+        "sensitivity": round(float(called[abnormal].mean()), 3),
+        "specificity": round(float((~called)[~abnormal].mean()), 3),
+        "indices": [round(v, 4) for v in indices],
         "truth": truth,
     }
 
 
 def measure(data: Path) -> dict[str, Any]:
     """All figures of the card."""
-    return {"singles": _singles(data), "lone": _lone(data), "fields": _fields(data), "slides": _slides(data)}
+    every = cells.read(data)
+    slides = {"slides": _slides(cells.held_out(every), 97, 16), "slides_seen": _slides(cells.training(every), 98, 8)}
+    return {"singles": _singles(data), "lone": _lone(data), "fields": _fields(data), **slides}
 
 
 def write(figures: dict[str, Any]) -> None:

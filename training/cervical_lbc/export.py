@@ -1,5 +1,6 @@
-"""From checkpoints to the model package: cell finder and classifier, each in both forms."""
+"""From checkpoints to the model package: cell finder in both forms, and classifier."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from inference import golden, package
-from training.cervical_lbc import cells, compose, crops, learn
+from training.cervical_lbc import cells, compose, learn
 from training.cervical_lbc.classifier import Classifier, ShippedClassifier
 from training.cervical_lbc.where import CLASSIFIER, CROP, DETECTOR, PACKAGE
 from training.microscopy import export
@@ -28,7 +29,7 @@ def classifier(checkpoint: Path = CLASSIFIER) -> ShippedClassifier:
     """The trained classifier as it is shipped."""
     made = Classifier()
     made.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
-    return ShippedClassifier([made.eval()])
+    return ShippedClassifier(made.eval())
 
 
 def observed(data: Path) -> list[npt.NDArray[np.uint8]]:
@@ -43,12 +44,12 @@ def observed(data: Path) -> list[npt.NDArray[np.uint8]]:
 
 
 def networks(data: Path, folder: Path = PACKAGE) -> None:
-    """Writes network.xml and crops.xml with their INT8 forms."""
+    """Writes network.xml and its INT8 form, and crops.xml, which goes with both."""
     export.ir(detector(), (TILE, TILE), ("centres", "sizes"), folder / "network.xml")
     export.quantize(folder / "network.xml", observed(data), folder / "network-int8.xml")
-    export.ir(classifier(), (CROP, CROP), ("cell",), folder / "crops.xml")
-    looked_at = [crops.plain(c) for c in cells.training(cells.read(data)) + learn.made()[::3]]
-    export.quantize(folder / "crops.xml", looked_at, folder / "crops-int8.xml")
+    export.ir(classifier(), (CROP, CROP), ("cell", "abnormal"), folder / "crops.xml")
+    for suffix in (".xml", ".bin"):  # in 8 bits the classifier loses more than it may: it stays as it is
+        shutil.copyfile(folder / f"crops{suffix}", folder / f"crops-int8{suffix}")
 
 
 def golden_inputs(folder: Path = PACKAGE) -> None:

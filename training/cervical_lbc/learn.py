@@ -2,12 +2,12 @@
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from training.cervical_lbc import cells, compose, crops, synthetic
 from training.cervical_lbc.classifier import Classifier
@@ -16,8 +16,8 @@ from training.microscopy import augment, learn
 from training.microscopy.heat import Boxes
 from training.microscopy.network import Detector
 
-SIDE, BATCH, CROPS, SEED = 256, 12, 48, 1
-MADE_PER_CLASS = 90
+SIDE, BATCH, CROPS, SEED = 256, 12, 32, 1
+MADE_PER_CLASS, MADE = 90, (0.4, 0.08)  # painted; share of them in the first batches of the classifier, and later
 
 
 def detector() -> Detector:
@@ -91,50 +91,66 @@ def _goals(kinds: Tensor) -> Tensor:
 def train_classifier(
     data: Path, steps: int, minutes: float, fold: int = 0, checkpoint: Path = CLASSIFIER, seed: int = SEED
 ) -> None:
-    """Trains the classifier with ``fold`` held out; made-up cells make up less and less of the batches."""
+    """Trains the classifier with ``fold`` held out, on from ``checkpoint`` when that exists; each batch is seen turned as well.
+
+    Made-up cells are many in the first third of a training from nothing, and few later.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     source = crops.Crops(cells.training(cells.read(data), fold), made(), seed)
-    network, steps_before = Classifier(), 0
-    if checkpoint.exists():
-        held = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(held["network"])
-        steps_before = int(held["steps"])
-    network = network.to(memory_format=torch.channels_last).train()
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=learn.average, use_buffers=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
-    started, step, shown, mean, progress = time.monotonic(), 0, 0.0, 2.0, 0.0
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(source.batch, CROPS, 0.5)
-        while (progress := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
-            x, kinds = coming.result()
-            coming = ahead.submit(source.batch, CROPS, max(0.1, 0.5 - 0.6 * progress))
-            for group in optimiser.param_groups:
-                group["lr"] = learn.rate(progress)
-            loss = _loss(network, x, kinds, float(np.random.default_rng(step).beta(0.3, 0.3)) if step % 4 == 0 else 1.0)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            average.update_parameters(network)
-            mean, step = 0.98 * mean + 0.02 * loss.item(), step + 1
-            if progress - shown > 0.04:
-                shown = progress
-                _keep(average.module, checkpoint, steps_before + step, seed)
-                print(f"{progress:.0%} step {step} loss {mean:.3f}", flush=True)
-    _keep(average.module, checkpoint, steps_before + step, seed)
+    learner = ClassLearner(checkpoint)
+    begun, first = learner.steps, MADE[1] if learner.steps else MADE[0]
+    started, shown, mean, progress = time.monotonic(), 0.0, 2.0, 0.0
+    while (progress := max((learner.steps - begun) / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
+        x, kinds, lesson = source.batch(CROPS, max(MADE[1], first * (1 - 3 * progress)))
+        for turns in (0, 1 + learner.steps // 2 % 3):
+            loss = learner.step(x.rot90(turns, (2, 3)), kinds, lesson.rot90(turns, (2, 3)), learn.rate(progress))
+            mean = 0.98 * mean + 0.02 * loss
+        if progress - shown > 0.04:
+            shown = progress
+            learner.save(seed)
+            print(f"{progress:.0%} step {learner.steps} loss {mean:.3f}", flush=True)
+    learner.save(seed)
 
 
-def _loss(network: Classifier, x: Tensor, kinds: Tensor, share: float) -> Tensor:
-    """Cross-entropy with soft targets; ``share`` below 1 mixes each crop with another one (mixup, Zhang 2018)."""
-    other = torch.randperm(len(x))
-    mixed = (x * share + x[other] * (1 - share)).contiguous(memory_format=torch.channels_last)
+class ClassLearner:
+    """The classifier, its optimiser and the moving average that is kept."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint, self.steps, network = checkpoint, 0, Classifier()
+        if checkpoint.exists():
+            held = torch.load(checkpoint, weights_only=True)
+            network.load_state_dict(held["network"])
+            self.steps = int(held["steps"])
+        self._network = network.to(memory_format=torch.channels_last).train()
+        self._average = torch.optim.swa_utils.AveragedModel(self._network, multi_avg_fn=learn.average, use_buffers=True)
+        self._optimiser = torch.optim.AdamW(self._network.parameters(), lr=1e-3, weight_decay=0.05)
+
+    def step(self, x: Tensor, kinds: Tensor, lesson: Tensor, rate: float) -> float:
+        """One batch; the loss."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        loss = _loss(self._network, x, kinds, lesson)
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
+        self._optimiser.step()
+        self._average.update_parameters(self._network)
+        self.steps += 1
+        return loss.item()
+
+    def save(self, seed: int) -> None:
+        """Writes the averaged weights."""
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        part = self._checkpoint.with_suffix(".part")
+        torch.save({"network": self._average.module.state_dict(), "steps": self.steps, "seed": seed}, part)
+        part.replace(self._checkpoint)
+
+
+def _loss(network: Classifier, x: Tensor, kinds: Tensor, lesson: Tensor) -> Tensor:
+    """Cross-entropy with soft targets, and how well the nucleus is drawn where it is known."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(mixed)
-    goal = _goals(kinds) * share + _goals(kinds[other]) * (1 - share)
-    return -(goal * logits.float().log_softmax(1)).sum(1).mean()
-
-
-def _keep(network: torch.nn.Module, checkpoint: Path, steps: int, seed: int) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"network": network.state_dict(), "steps": steps, "seed": seed}, checkpoint)
+        logits, drawn = network(x.contiguous(memory_format=torch.channels_last))
+    named = -(_goals(kinds) * logits.float().log_softmax(1)).sum(1).mean()
+    apart = functional.binary_cross_entropy_with_logits(drawn.float(), lesson[:, :1], lesson[:, 1:])
+    return named + apart

@@ -19,4 +19,6 @@ BETHESDA = (0, 0, 0, 1, 2, 2, 2)  # NILM, LSIL, HSIL
 LONG_UM = (56.0, 46.0, 22.0, 36.0, 27.0, 23.0, 20.0)  # usual long side of such a cell, micrometres
 MICROMETRES = 0.5  # a pixel of the detector's input
 MARGIN = 1.15  # a crop is this much longer than the longer side of the cell
-CROP = 96  # pixels of the classifier's input
+CROP = 64  # pixels of the classifier's input
+SURE = 0.9  # a cell is surely abnormal from this probability of all abnormal classes together
+LEAST_INDEX = 0.076  # a study is positive from this index of abnormality, as report.json has it
