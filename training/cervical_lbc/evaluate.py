@@ -198,12 +198,17 @@ def _slides(pool: Sequence[Cell], seed: int, count: int) -> dict[str, Any]:
         light, _ = compose.field(stamps, kinds, 2048, 2048, 2.0, rng)
         found = read(finder, classifier, np.asarray(light * 255, np.uint8), 1024)
         indices.append(index(found[:, 6].astype(np.float64)))
-    called, abnormal = np.array(indices) >= LEAST_INDEX, np.array(truth)
+    return called(indices, truth)
+
+
+def called(indices: list[float], truth: list[bool]) -> dict[str, Any]:
+    """How well the index parts slides, and what the rule of report.json makes of it."""
+    positive, abnormal = np.array(indices) >= LEAST_INDEX, np.array(truth)
     return {
-        "slides": count,
+        "slides": len(truth),
         "auc": round(auc(np.array(indices), abnormal), 3),
-        "sensitivity": round(float(called[abnormal].mean()), 3),
-        "specificity": round(float((~called)[~abnormal].mean()), 3),
+        "sensitivity": round(float(positive[abnormal].mean()), 3),
+        "specificity": round(float((~positive)[~abnormal].mean()), 3),
         "indices": [round(v, 4) for v in indices],
         "truth": truth,
     }
