@@ -32,7 +32,9 @@ def test_every_value_of_eight_bits_has_its_logarithm(scale: float, shift: float,
     assert rewrite(network) == 1
     assert "Log" not in [node.get_type_name() for node in network.get_ops()]
     exact = np.float32(np.float16(scale)) if half else np.float32(scale)
-    assert np.allclose(answers(network, EVERY), np.log(EVERY * exact + np.float32(shift), dtype=np.float64), atol=2e-5)
+    light = EVERY * np.float64(exact) + np.float64(np.float32(shift))
+    allowed = 6e-6 + 2e-7 / light  # the series, and what is lost when the argument itself is added up in FP32
+    assert (np.abs(answers(network, EVERY) - np.log(light)) < allowed).all()
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from inference import golden, package
+from inference import package
 from inference.images.package import ImagePackage
-from training.cervical_lbc import card, evaluate, nucleus, synthetic
+from training.cervical_lbc import evaluate, nucleus, synthetic
 from training.cervical_lbc.where import LEAST_INDEX, PACKAGE, SURE
 
 FIGURES = json.loads(evaluate.FIGURES.read_text())
@@ -18,16 +18,6 @@ def shipped() -> ImagePackage:
     found = package.load(PACKAGE)
     assert isinstance(found, ImagePackage)
     return found
-
-
-def test_the_golden_cases_agree_on_this_cpu(shipped):
-    assert [a.words for a in golden.check(shipped, "fp32")] == [""] * len(shipped.golden_cases())
-
-
-def test_the_card_says_what_was_measured():
-    text = (PACKAGE / "MODEL_CARD.md").read_text()
-    assert text == card.render(FIGURES, card.TEXT.read_text())
-    assert "{" not in text
 
 
 def test_the_rule_measured_with_is_the_one_shipped(shipped):

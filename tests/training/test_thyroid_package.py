@@ -8,10 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from inference import golden, package
+from inference import package
 from inference.images.package import ImagePackage
 from training.sample_study import thyroid
-from training.thyroid_us_nodule import card, evaluate
+from training.thyroid_us_nodule import evaluate
 from training.thyroid_us_nodule.tirads import POINTS, RISK
 from training.thyroid_us_nodule.where import PACKAGE
 
@@ -29,16 +29,6 @@ def shipped() -> ImagePackage:
 def test_the_package_is_sealed_and_small(shipped):
     assert shipped.id == "thyroid-us-nodule"
     assert all(len(content) < 4_000_000 for content in shipped.files.values())
-
-
-def test_the_golden_cases_agree_on_this_cpu(shipped):
-    assert [a.words for a in golden.check(shipped, "fp32")] == [""] * len(shipped.golden_cases())
-
-
-def test_the_card_says_what_was_measured():
-    text = (PACKAGE / "MODEL_CARD.md").read_text()
-    assert text == card.render(FIGURES, card.TEXT.read_text())
-    assert "{" not in text
 
 
 def test_the_thresholds_measured_with_are_those_shipped(shipped):
