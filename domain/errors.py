@@ -67,6 +67,8 @@ class Reason(StrEnum):
     RESCALE = "rescale"
     DECODE = "undecodable"
     TOO_LARGE = "too-large"
+    MISSING_SERIES = "missing-series"
+    FRAME_OF_REFERENCE = "frame-of-reference"
     OTHER = "other"
 
 

@@ -187,6 +187,15 @@ class KeyImage:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRead:
+    """A series that a network saw together with others: which channel it was, under the name the package gives it."""
+
+    channel: str
+    series_uid: str
+    series_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """The whole answer of one model to one study. ``summary`` is one sentence for the radiologist, without patient data."""
 
@@ -204,6 +213,7 @@ class Analysis:
     fields: tuple[Field, ...] = ()
     partial: bool = False  # something that should have been analysed was missing: the notes say what
     translations: Mapping[str, str] = field(default_factory=dict, hash=False)  # the summary in other languages ("de")
+    channels: tuple[SeriesRead, ...] = ()  # of a network that sees several series at once; the first is ``series_uid``
 
 
 @dataclass(frozen=True, slots=True)

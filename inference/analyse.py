@@ -1,6 +1,7 @@
 """From the images of a study to one answer: the seam between the worker and everything in this folder."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy.typing as npt
 from domain.early import EarlyAnswer
 from domain.errors import PackageError, Reason, UnsuitableError
 from domain.jobs import Outcome
-from domain.results import Algorithm, Analysis
+from domain.results import Algorithm, Analysis, SeriesRead
 from inference import report
-from inference.contract import Contract
+from inference.admission import Contract
+from inference.assigning import assign
+from inference.assigning import nearest as nearest_series
+from inference.channels import Channel
 from inference.early import begin
 from inference.engine import Engine
 from inference.images.analyse import ImageAnalyser
@@ -19,11 +23,12 @@ from inference.kept import Kept
 from inference.package import AnyPackage, Package
 from inference.running import PRECISIONS, Compiled, Way
 from inference.series import Stack, stack
-from inference.source import Source, text
+from inference.source import Source, integer, text
 from inference.steps.grid import Grid
 from inference.steps.resize import nearest
-from inference.volume import Ready, Volume, reading
+from inference.volume import Ready, Volume, read_volume, reading
 from inference.windows.engine import WindowEngine
+from inference.windows.onto import check_coverage
 
 
 def _there(_index: int) -> None:
@@ -68,6 +73,8 @@ class Analyser:
 
         ``kept`` makes it quicker and never another answer.
         """
+        if self.package.manifest.channels:
+            return self._together(sources)
         series_uid, chosen = choose(sources, self.package.contract)
         if isinstance(chosen, UnsuitableError):
             return _not_analysed(series_uid, chosen)
@@ -77,6 +84,24 @@ class Analyser:
             return report.analysis(self.package, found, volume, series_uid, chosen.notes)
         except UnsuitableError as error:
             return _not_analysed(series_uid, error)
+
+    def _together(self, sources: Sequence[Source]) -> Analysis:
+        """The answer of a network that sees several series of a study at once."""
+        channels = self.package.manifest.channels
+        try:
+            uids, stacks = assign(sources, channels)
+        except UnsuitableError as error:
+            return _not_analysed(nearest_series(sources, channels), error)
+        read = tuple(
+            SeriesRead(channel.name, uid, integer(found.sources[0].header, "SeriesNumber"))
+            for channel, uid, found in zip(channels, uids, stacks, strict=True)
+        )
+        try:
+            volume, notes = _volumes(stacks, channels)
+            found = report.analysis(self.package, self.read(volume), volume, uids[0], notes)
+        except UnsuitableError as error:
+            return replace(_not_analysed(uids[0], error), channels=read)
+        return replace(found, channels=read)
 
     def begin(self, sources: Sequence[Source], kept: Kept, go: Callable[[], bool]) -> EarlyAnswer:
         """Computes and keeps what more images will not change, while ``go`` says so. Never raises UnsuitableError."""
@@ -142,6 +167,18 @@ def _stack(images: list[Source], contract: Contract) -> Stack | UnsuitableError:
 
 def _is_of(images: list[Source], modality: str) -> bool:
     return any(text(image.header, "Modality") == modality for image in images)
+
+
+def _volumes(stacks: Sequence[Stack], channels: Sequence[Channel]) -> tuple[Volume, tuple[str, ...]]:
+    """The first channel with the others beside it, and notes on each of them."""
+    notes = list(stacks[0].notes)
+    volume, others = read_volume(stacks[0]), []
+    for found, channel in zip(stacks[1:], channels[1:], strict=True):
+        other = read_volume(found)
+        notes += [f"{channel.name}: {note}" for note in found.notes]
+        notes += check_coverage(volume, other, channel.name, channel.min_coverage)
+        others.append(other)
+    return replace(volume, others=tuple(others)), tuple(notes)
 
 
 def to_source(grid: Grid, volume: Volume) -> npt.NDArray[np.uint8]:

@@ -6,33 +6,12 @@ from dataclasses import dataclass
 
 from domain.errors import PackageError
 from domain.results import Code
+from inference.admission import Contract, read_contract
+from inference.channels import Channel, read_channels
 from inference.keys import Table, known_segments
-from inference.planes import PLANES
 from inference.steps.post import PostStep, post_step
 from inference.steps.pre import PreStep, pre_step
-from inference.units import OF_MODALITY
 from inference.windows.plan import Windows, read_decision, read_inferer, read_steps
-
-CEILING_VOXELS = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """What a series must be like to be analysed; distances in mm, angles in degrees."""
-
-    modality: str
-    orientation: str
-    tolerance_deg: float
-    min_slices: int
-    slice_spacing: tuple[float, ...]
-    gap_factor: float
-    max_missing: int
-    spacing_variation: float
-    pixel_spacing: tuple[float, ...]
-    min_rows: int
-    min_columns: int
-    max_voxels: int
-    units: str = "HU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +71,7 @@ class Manifest:
     tolerances: Tolerances
     peak_memory_mb: int = 0  # most resident memory a job of this model needs (MB of 10^6 bytes); 0: not said
     windows: Windows | None = None  # of a network that slides over the volume: then ``preprocessing`` is empty
+    channels: tuple[Channel, ...] = ()  # of a network that sees several series at once, the first of which is the grid
 
 
 def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
@@ -99,10 +79,14 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     table = Table(data, "package.toml")
     if table.take("format") != 1:
         raise PackageError("package.toml: 'format' must be 1, the only one this version understands")
-    contract = _contract(table.table("input"))
+    asked = table.table("input")
+    contract = read_contract(asked)
+    channels = read_channels(asked, contract)
     slides = "inferer" in table
+    if channels and not slides:
+        raise PackageError("package.toml: input: 'channels' need a network with an [inferer]: slices are of one series")
     network = (_window_network if slides else _network)(table.table("network"), layer_of, contract.units)
-    around = (_windows if slides else _slices)(table, network, layer_of)
+    around = _windows(table, network, layer_of, channels) if slides else _slices(table, network)
     manifest = Manifest(
         id=_pattern(table, "id", r"[a-z0-9][a-z0-9-]{0,47}", "letters a-z, digits and -, at most 48 characters"),
         version=_pattern(table, "version", r"(?=.{5,16}$)\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
@@ -119,6 +103,7 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
         tolerances=_tolerances(table.table("precision")),
         peak_memory_mb=table.integer("peak_memory_mb", 1, 10_000_000, 0) if "peak_memory_mb" in table else 0,
         windows=around[0],
+        channels=channels,
     )
     table.done()
     return manifest
@@ -129,35 +114,6 @@ def _pattern(table: Table, key: str, pattern: str, words: str) -> str:
     if not re.fullmatch(pattern, value, re.ASCII):
         raise table.wrong(key, words)
     return value
-
-
-def _contract(table: Table) -> Contract:
-    modality = table.choice("modality", tuple(OF_MODALITY))
-    table.choice("kind", ("volume",), "volume")
-    contract = Contract(
-        modality=modality,
-        units=table.choice("units", OF_MODALITY[modality]),
-        orientation=table.choice("orientation", (*PLANES, "any")),
-        tolerance_deg=table.number("orientation_tolerance_deg", 0, 45),
-        min_slices=table.integer("min_slices", 2, 10_000),
-        slice_spacing=_range(table, "slice_spacing_mm"),
-        gap_factor=table.number("gap_factor", 1.1, 10, default=1.5),
-        max_missing=table.integer("max_missing_slices", 0, 100, default=0),
-        spacing_variation=table.number("spacing_variation", 0.001, 0.5, default=0.1),
-        pixel_spacing=_range(table, "pixel_spacing_mm"),
-        min_rows=table.integer("min_rows", 1, 65535),
-        min_columns=table.integer("min_columns", 1, 65535),
-        max_voxels=table.integer("max_voxels", 1, CEILING_VOXELS, default=800_000_000),
-    )
-    table.done()
-    return contract
-
-
-def _range(table: Table, key: str) -> tuple[float, ...]:
-    low, high = table.numbers(key, 2, 2, 0.001, 1000)
-    if low >= high:
-        raise table.wrong(key, "the least and the greatest value, in this order")
-    return (low, high)
 
 
 def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:
@@ -174,21 +130,24 @@ def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:
     return _once(network, layer_of)
 
 
-def _slices(table: Table, network: Network, _layer_of: dict[int, int]) -> tuple[None, tuple[PreStep, ...], list[Table]]:
+def _slices(table: Table, network: Network) -> tuple[None, tuple[PreStep, ...], list[Table]]:
     """The steps around a network that sees slice by slice."""
     steps = _preprocessing(table.tables("preprocessing"), network.size)
     return None, steps, table.tables("postprocessing", optional=True)
 
 
-def _windows(table: Table, network: Network, layer_of: dict[int, int]) -> tuple[Windows, tuple[PreStep, ...], list[Table]]:
+def _windows(
+    table: Table, network: Network, layer_of: dict[int, int], channels: tuple[Channel, ...]
+) -> tuple[Windows, tuple[PreStep, ...], list[Table]]:
     """The steps around a network that slides over the volume."""
-    inferer, steps = read_inferer(table.table("inferer")), read_steps(table.tables("preprocessing"))
+    names = tuple(channel.name for channel in channels)
+    inferer, steps = read_inferer(table.table("inferer")), read_steps(table.tables("preprocessing"), names)
     decision, rest = read_decision(table.tables("postprocessing"), network.outputs[0].labels, layer_of)
     return Windows(inferer, steps, decision), (), rest
 
 
 def _window_network(table: Table, layer_of: dict[int, int], units: str) -> Network:
-    """A network that answers with scores: one channel in, one output."""
+    """A network that answers with scores: one channel for each series, one output."""
     table.choice("layout", ("NCDHW", "NCHW"))
     table.choice("value", (units,))
     outputs = table.tables("outputs", most=1)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from domain.early import EarlyAnswer
 from domain.errors import UnsuitableError
-from inference.contract import Contract, Network
+from inference.admission import Contract
+from inference.contract import Network
 from inference.engine import Chosen, Engine, channel_slices
 from inference.kept import Kept
 from inference.package import Package

@@ -5,7 +5,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def record(folder: Path) -> None:
         path = folder / "golden" / case
         path.with_name(f"{case}.json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
         spacing = np.array(volume.spacing)
-        values: dict[str, Any] = {_values_of(package)[0]: volume.hu}
+        values: dict[str, Any] = {_values_of(package)[0]: _given(package, volume)}
         np.savez_compressed(path.with_name(f"{case}.npz"), **values, spacing=spacing, labels=reading.layers)
 
 
@@ -140,20 +140,38 @@ def _volume(package: Package, case: str) -> tuple[Volume, npt.NDArray[np.uint8] 
     arrays = _arrays(package.files[f"golden/{case}.npz"], case)
     key, kind = _values_of(package)
     hu, spacing, labels = arrays.get(key), arrays.get("spacing"), arrays.get("labels")
-    if hu is None or hu.dtype != kind or hu.ndim != 3 or hu.size == 0 or not np.isfinite(hu).all():
-        raise PackageError(f"golden/{case}.npz must have {key!r}, {np.dtype(kind)} (slices, rows, columns)")
+    channels = (len(package.manifest.channels),) if package.manifest.channels else ()
+    if hu is None or hu.dtype != kind or hu.ndim != 3 + len(channels) or hu.size == 0 or not np.isfinite(hu).all():
+        raise PackageError(
+            f"golden/{case}.npz must have {key!r}, {np.dtype(kind)} ({'channels, ' if channels else ''}slices, rows, columns)"
+        )
+    if channels and hu.shape[0] != channels[0]:
+        raise PackageError(f"golden/{case}.npz must have {channels[0]} channels in {key!r}")
     if spacing is None or spacing.shape != (3,) or not np.isfinite(spacing).all() or (spacing <= 0).any():
         raise PackageError(f"golden/{case}.npz must have 'spacing', three numbers above 0")
-    if labels is not None and (labels.dtype != np.uint8 or labels.shape != (package.layers, *hu.shape)):
+    if labels is not None and (labels.dtype != np.uint8 or labels.shape != (package.layers, *hu.shape[-3:])):
         raise PackageError(f"golden/{case}.npz: 'labels' must be uint8 (layers, slices, rows, columns)")
     along, down, across = (float(v) for v in spacing)
-    positions = tuple(i * along for i in range(len(hu)))
-    hu = np.maximum(hu, -1024) if kind is np.int16 else hu
-    return Volume(hu, (along, down, across), positions, tuple(map(str, range(len(hu))))), labels
+    positions = tuple(i * along for i in range(hu.shape[-3]))
+    made = [_alone(one, (along, down, across), positions) for one in (hu if hu.ndim == 4 else hu[None])]
+    return replace(made[0], others=tuple(made[1:])), labels
+
+
+def _alone(values: npt.NDArray[Any], spacing: tuple[float, float, float], positions: tuple[float, ...]) -> Volume:
+    values = np.maximum(values, -1024) if values.dtype == np.int16 else values
+    return Volume(values, spacing, positions, tuple(map(str, range(len(values)))))
+
+
+def _given(package: Package, volume: Volume) -> npt.NDArray[Any]:
+    """The values of a case as its file has them."""
+    if not package.manifest.channels:
+        return volume.hu
+    return np.stack([one.hu for one in (volume, *volume.others)])
 
 
 def _values_of(package: Package) -> tuple[str, type[np.number]]:
-    return ("hu", np.int16) if package.contract.units == "HU" else ("values", np.float32)
+    alone = not package.manifest.channels
+    return ("hu", np.int16) if package.contract.units == "HU" and alone else ("values", np.float32)
 
 
 def _arrays(content: bytes, case: str) -> dict[str, npt.NDArray[Any]]:

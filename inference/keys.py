@@ -25,9 +25,11 @@ class Table:
             raise PackageError(f"{where} must be a table of keys and values")
         self._data: Mapping[str, Any] = data
         self._asked: set[str] = set()
+        self._known: set[str] = set()  # optional keys that were looked for
         self.where = where
 
     def __contains__(self, key: str) -> bool:
+        self._known.add(key)
         return key in self._data
 
     def names(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class Table:
     def done(self) -> None:
         """Raises for keys nobody asked for."""
         for key in sorted(set(self._data) - self._asked):
-            raise PackageError(f"{self.where}: unknown key {key!r}{suggestion(key, self._asked)}")
+            raise PackageError(f"{self.where}: unknown key {key!r}{suggestion(key, self._asked | (self._known - {key}))}")
 
     def text(self, key: str, most: int = 1024, default: Any = _MISSING) -> str:
         """A string of 1 to ``most`` characters on one line (or the default)."""
@@ -105,6 +107,15 @@ class Table:
         values = self._sequence(key, least, most)
         items = Table({str(i): value for i, value in enumerate(values)}, f"{self.where}: {key}")
         return tuple(items.integer(str(i), low, high) for i in range(len(values)))
+
+    def texts(self, key: str, most: int, length: int) -> tuple[str, ...]:
+        """A list of 1 to ``most`` different texts of at most ``length`` characters."""
+        values = self._sequence(key, 1, most)
+        items = Table({str(i): value for i, value in enumerate(values)}, f"{self.where}: {key}")
+        found = tuple(items.text(str(i), length) for i in range(len(values)))
+        if len(set(found)) != len(found):
+            raise self.wrong(key, "a list without repetitions")
+        return found
 
     def _sequence(self, key: str, least: int, most: int) -> list[Any]:
         values = self.take(key)

@@ -13,7 +13,8 @@ from pathlib import Path
 from domain.errors import PackageError
 from domain.results import Algorithm, Code, Segment
 from inference import archive
-from inference.contract import Contract, Manifest, Network, Tolerances, read_manifest
+from inference.admission import Contract
+from inference.contract import Manifest, Network, Tolerances, read_manifest
 from inference.descriptors import read_segments
 from inference.images.contract import KINDS
 from inference.images.package import ImagePackage

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
 from domain.errors import Reason, UnsuitableError
-from inference.contract import Contract
+from inference.admission import Contract
 from inference.frames import ENHANCED, singles
 from inference.planes import Vector, angle, check_plane, rising, turning
 from inference.source import Source, integer, numbers, text, words
@@ -29,7 +29,7 @@ class Stack:
     into the orientation the network sees.
 
     ``steps`` are the ways in the patient, mm (PS3.3 C.7.6.2.1.1), to the next slice (slanted where the gantry was tilted), row
-    and column, (3, 3), one in each row."""
+    and column, (3, 3), one in each row; ``origin`` is the centre of the first voxel of the first slice."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -41,6 +41,7 @@ class Stack:
     steps: Vector
     units: str = "HU"
     notes: tuple[str, ...] = ()
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def stack(sources: Sequence[Source], contract: Contract) -> Stack:
@@ -63,8 +64,8 @@ def stack(sources: Sequence[Source], contract: Contract) -> Stack:
     along = tuple(float(p) for p in positions)
     slice_step = (places[-1] - places[0]) * spacing / (positions[-1] - positions[0])
     steps = np.stack([slice_step, column * in_plane[0], row * in_plane[1]])
-    whole = (spacing, *in_plane)
-    return Stack(tuple(images), rows, columns, whole, along, transposed, flips, steps, contract.units, tuple(notes))
+    whole, origin = (spacing, *in_plane), (float(places[0][0]), float(places[0][1]), float(places[0][2]))
+    return Stack(tuple(images), rows, columns, whole, along, transposed, flips, steps, contract.units, tuple(notes), origin)
 
 
 def _images(sources: Sequence[Source], contract: Contract) -> tuple[list[Source], list[str]]:

@@ -33,7 +33,8 @@ class Volume:
 
     ``spacing`` is mm between slices, rows, columns of the source; ``positions`` are mm along the normal. ``transposed`` and
     ``flips`` (rows, columns; after transposing) bring a slice into the orientation the network sees. ``frames`` as in Labels;
-    ``steps`` as in Stack (None: the orientation the network sees).
+    ``steps`` as in Stack (None: the orientation the network sees). ``origin`` is the centre of the first voxel of the first
+    slice in the patient, mm. ``others`` are the other channels of a network that sees several series, each on its own grid.
     """
 
     hu: npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -45,6 +46,8 @@ class Volume:
     identities: tuple[str, ...] = ()  # see ``identity``; none: nothing kept is looked for
     frames: tuple[int, ...] = ()
     steps: npt.NDArray[np.float64] | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    others: tuple["Volume", ...] = ()
 
     def frame(self, index: int) -> int | None:
         """Frame number of a slice, where the images are multi-frame."""
@@ -96,7 +99,8 @@ def reading(stack: Stack, kept: Kept | None = None) -> Iterator[tuple[Volume, Re
     uids = tuple(source.uid for source in stack.sources)
     names = tuple(identity(source) for source in stack.sources)
     frames = tuple(source.frame for source in stack.sources) if any(source.frame for source in stack.sources) else ()
-    volume = Volume(hu, stack.spacing, stack.positions, uids, stack.transposed, stack.flips, names, frames, stack.steps)
+    turned = (stack.transposed, stack.flips)
+    volume = Volume(hu, stack.spacing, stack.positions, uids, *turned, names, frames, stack.steps, stack.origin)
     pool = ThreadPoolExecutor(DECODERS, "decoding")
     try:
         work = [pool.submit(decode, source, hu[i], kept, stack.units) for i, source in enumerate(stack.sources)]

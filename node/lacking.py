@@ -18,6 +18,11 @@ NAMES = {
 }
 
 
+def wants(model: Model, header: Dataset) -> bool:
+    """Whether a series goes into the jobs of a model: by its rule, or because its network sees it together with others."""
+    return model.settings.when.wants(header) or any(channel.rank(header) is not None for channel in model.channels)
+
+
 def required(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
     """Series that have not come. A model asks for its series in studies where its rule or one of its requirements is met."""
     known = [header for header in headers.values() if header is not None]
@@ -33,6 +38,19 @@ def required(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
                 yield Hold(HoldKind.REQUIRED_SERIES, f"{model.package_id}/{number}", words)
 
 
+def unfilled(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
+    """Series that a network sees together with others and that have not come, in studies that have one of them."""
+    known = [header for header in headers.values() if header is not None]
+    for model in models:
+        if not any(model.settings.when.wants(header) for header in known):
+            continue
+        there = [any(channel.rank(header) is not None for header in known) for channel in model.channels]
+        for channel, found in zip(model.channels, there, strict=True):
+            if any(there) and not found:
+                words = f"a required series is missing ({channel.name} of {model.package_id})"
+                yield Hold(HoldKind.REQUIRED_SERIES, f"{model.package_id}/{channel.name}", words)
+
+
 def holes(
     models: Sequence[Model],
     headers: Headers,
@@ -41,7 +59,7 @@ def holes(
 ) -> Iterator[Hold]:
     """Slices missing from regular stacks that some model wants."""
     for uid, header in headers.items():
-        if header is None or not any(model.settings.when.wants(header) for model in models):
+        if header is None or not any(wants(model, header) for model in models):
             continue
         found = gap([plane(instance.place) for instance in series[uid]])
         if found:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from domain.errors import ConfigurationError, PackageError
 from inference import signature
-from inference.package import load
+from inference.channels import Channel
+from inference.package import AnyPackage, Package, load
 from node.config import ModelSettings, Settings, shipped_packages
 
 
@@ -17,6 +18,7 @@ class Model:
     version: str
     digest: str
     peak_memory: int = 0  # bytes a job may need at most; 0: not said
+    channels: tuple[Channel, ...] = ()  # the series its network sees together; none: one series, whichever fits
 
 
 def load_models(settings: Settings) -> tuple[Model, ...]:
@@ -34,5 +36,10 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             raise ConfigurationError(
                 f'{where}: the model "{package.id}" is configured twice; use one [[model]] with all its send_to'
             )
-        models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory)
+        models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
     return tuple(models.values())
+
+
+def channels_of(package: AnyPackage) -> tuple[Channel, ...]:
+    """The series that the network of a package sees together."""
+    return package.manifest.channels if isinstance(package, Package) else ()

@@ -13,7 +13,7 @@ from domain.instances import Instance, Place
 from domain.jobs import NewJob
 from domain.studies import Study
 from node.config import SENDER, sender_name
-from node.lacking import for_model, holes, required, unfulfilled
+from node.lacking import for_model, holes, required, unfilled, unfulfilled, wants
 from node.loaded import Model
 from node.log import event, study_mark
 from node.quiet import Quiet
@@ -79,9 +79,9 @@ class Settler:
     def _jobs(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[NewJob]:
         found = []
         for model in self.models:
-            rule = model.settings.when
-            wanted = [uid for uid, header in headers.items() if header is not None and rule.wants(header)]
-            if wanted:
+            rule, known = model.settings.when, {uid: header for uid, header in headers.items() if header is not None}
+            wanted = [uid for uid, header in known.items() if wants(model, header)]
+            if any(rule.wants(header) for header in known.values()):
                 senders = _senders(instance for uid in wanted for instance in series[uid])
                 targets = _targets(model.settings.send_to, senders)
                 told = [header for uid in wanted if (header := headers[uid]) is not None]
@@ -95,7 +95,7 @@ class Settler:
         return self._counts.lacks(study) if self._counts else []
 
     def _lacks(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[Hold]:
-        found = [*required(self.models, headers)]
+        found = [*required(self.models, headers), *unfilled(self.models, headers)]
         return [*found, *holes(self.models, headers, series, self._plane)] if self._plane else found
 
     def _hold(self, study: Study, holds: Sequence[Hold]) -> None:

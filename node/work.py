@@ -148,8 +148,8 @@ def _verdict(order: Order, sources: Callable[[], Sequence[Source]]) -> tuple[Ana
 def _headers(analysis: Analysis, sources: Sequence[Source]) -> list[Dataset]:
     """Those of the series analysed and of every other image spoken of; all of them when there is none of these."""
     readable = [source for source in sources if not source.fault]
-    told = _told(analysis)
-    chosen = [source for source in readable if source.series_uid == analysis.series_uid or source.uid in told]
+    told, series = _told(analysis), {analysis.series_uid, *(read.series_uid for read in analysis.channels)}
+    chosen = [source for source in readable if source.series_uid in series or source.uid in told]
     return [source.header for source in chosen or readable]
 
 

@@ -57,6 +57,8 @@ REASONS: Final = {
     Reason.RESCALE: Code("RESCALE", PRIVATE, "Pixel values cannot be converted"),
     Reason.DECODE: Code("UNDECODABLE", PRIVATE, "Pixel data cannot be decoded"),
     Reason.TOO_LARGE: Code("TOO_LARGE", PRIVATE, "Series too large"),
+    Reason.MISSING_SERIES: Code("MISSING_SERIES", PRIVATE, "A series of the model's input is missing"),
+    Reason.FRAME_OF_REFERENCE: Code("FRAME_OF_REF", PRIVATE, "No common frame of reference"),
     Reason.OTHER: Code("OTHER", PRIVATE, "Other reason"),
 }
 

@@ -113,7 +113,8 @@ class _Reports:
         groups += [planar(f, o, self._images, self._heading) for f, o in self.outlined.described]
         shown = dict.fromkeys(o.sop_instance_uid for _, o in self.outlined.all)
         shown |= dict.fromkeys(s.sop_instance_uid for s in self._analysis.statements if s.sop_instance_uid in self._images)
-        images = {str(i.SOPInstanceUID): i for i in (image, *(self._images[uid] for uid in shown)) if i is not None}
+        seen = (image, *(self._images[uid] for uid in shown), *self._of_channels())
+        images = {str(i.SOPInstanceUID): i for i in seen if i is not None}
         words = _WORDS[self._analysis.outcome] + (", partly analysed" if self._analysis.partial else "")
         return self._report("sr", words, groups, list(images.values()))
 
@@ -132,7 +133,7 @@ class _Reports:
         groups = [volumetric(finding, place, self._heading) for finding, place in placed]
         if not groups:
             return []
-        return [self._report("sr-volumetric", "volumes", groups, self._key_images(), self._segmentations)]
+        return [self._report("sr-volumetric", "volumes", groups, self._key_images() + self._of_channels(), self._segmentations)]
 
     def _answer(self) -> Statement:
         """The overall statement as a group of its own: it is what a viewer lists when there is nothing else."""
@@ -152,6 +153,14 @@ class _Reports:
     def _key_images(self) -> list[Dataset]:
         uids = dict.fromkeys(key.sop_instance_uid for key in self._analysis.key_images)
         return [self._images[uid] for uid in uids if uid in self._images]
+
+    def _of_channels(self) -> list[Dataset]:
+        """The middle image of each further series that the network saw: the report refers to all that it was made from."""
+        found = []
+        for read in self._analysis.channels[1:]:
+            images = [header for header in self._images.values() if header.SeriesInstanceUID == read.series_uid]
+            found += images[len(images) // 2 :][:1]
+        return found
 
     def _telling_image(self) -> Dataset | None:
         """The best key image, else the middle one of the series."""

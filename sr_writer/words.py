@@ -45,6 +45,8 @@ _EN: Final = Words(
         Reason.RESCALE: "The pixel values cannot be converted.",
         Reason.DECODE: "The pixel data cannot be decoded.",
         Reason.TOO_LARGE: "The series is too large.",
+        Reason.MISSING_SERIES: "A series that the model needs is missing.",
+        Reason.FRAME_OF_REFERENCE: "The series have no common frame of reference.",
         Reason.OTHER: "The images do not meet the requirements of the model.",
     },
 )
@@ -73,6 +75,8 @@ _DE: Final = Words(
         Reason.RESCALE: "Die Pixelwerte lassen sich nicht umrechnen.",
         Reason.DECODE: "Die Pixeldaten lassen sich nicht dekodieren.",
         Reason.TOO_LARGE: "Die Serie ist zu groß.",
+        Reason.MISSING_SERIES: "Eine Serie, die das Modell braucht, fehlt.",
+        Reason.FRAME_OF_REFERENCE: "Die Serien haben kein gemeinsames Bezugssystem.",
         Reason.OTHER: "Die Bilder erfüllen die Anforderungen des Modells nicht.",
     },
 )
@@ -101,6 +105,8 @@ _ES: Final = Words(
         Reason.RESCALE: "Los valores de los píxeles no se pueden convertir.",
         Reason.DECODE: "Los datos de imagen no se pueden decodificar.",
         Reason.TOO_LARGE: "La serie es demasiado grande.",
+        Reason.MISSING_SERIES: "Falta una serie que el modelo necesita.",
+        Reason.FRAME_OF_REFERENCE: "Las series no tienen un sistema de referencia común.",
         Reason.OTHER: "Las imágenes no cumplen los requisitos del modelo.",
     },
 )
@@ -129,6 +135,8 @@ _ZH: Final = Words(
         Reason.RESCALE: "像素值无法转换。",
         Reason.DECODE: "像素数据无法解码。",
         Reason.TOO_LARGE: "序列过大。",
+        Reason.MISSING_SERIES: "缺少模型所需的序列。",
+        Reason.FRAME_OF_REFERENCE: "各序列没有共同的参考坐标系。",
         Reason.OTHER: "图像不符合模型的要求。",
     },
 )
@@ -156,6 +164,16 @@ def comments(analysis: Analysis, disclaimer: str, language: str) -> tuple[str, .
     as they were made, and the kind of use, last in the reader's language."""
     words = LANGUAGES[language]
     partial = (words.partial,) if analysis.partial else ()
+    notes = (*analysis.notes, *_read_together(analysis))
     if language == "en":
-        return (*partial, *analysis.notes, disclaimer)
-    return (*partial, analysis.summary, *analysis.notes, disclaimer, words.disclaimer)
+        return (*partial, *notes, disclaimer)
+    return (*partial, analysis.summary, *notes, disclaimer, words.disclaimer)
+
+
+def _read_together(analysis: Analysis) -> tuple[str, ...]:
+    """Which series was which channel; names are the package's, numbers the scanner's."""
+    if not analysis.channels:
+        return ()
+    unknown = "without number"
+    said = (f"{r.channel}: series {unknown if r.series_number is None else r.series_number}" for r in analysis.channels)
+    return (f"Read together: {', '.join(said)}.",)

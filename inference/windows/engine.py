@@ -1,6 +1,7 @@
 """Runs a network that slides over a volume: steps before it, windows, and labels back on the source grid."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from inference.steps.grid import Grid
 from inference.volume import Volume
 from inference.windows import placing
 from inference.windows.discrete import decided
-from inference.windows.entry import field_of
 from inference.windows.field import Field, Values
+from inference.windows.onto import fields_of
 from inference.windows.plan import Inferer
 from inference.windows.sliding import Slab, blended
 
@@ -33,42 +34,47 @@ class WindowEngine:
         self.precision = way.precision
         roi = [n for axis, n in enumerate(windows.inferer.roi) if axis != windows.inferer.flat]
         core, network = ov.Core(), package.network
-        model = read_network(core, package.weights(way.precision), network.file, network.input, (way.batch, 1, *roi))
+        channels = len(package.manifest.channels) or 1
+        model = read_network(core, package.weights(way.precision), network.file, network.input, (way.batch, channels, *roi))
         _check_ports(model, package, [way.batch, windows.decision.classes, *roi])
         self.network = Compiled(core, model, network.file, [network.outputs[0].name], way)
 
     def segment(self, volume: Volume, kept: Kept | None = None) -> Grid:
         """Label layers in the orientation the network sees, on the source grid, before postprocessing of labels."""
         del kept  # windows reach over many slices: nothing of them is kept
-        field, index = field_of(volume)
-        source = field
+        fields, index = fields_of(volume)
+        shape, place = fields[0].values.shape, fields[0].place
         for step in self._windows.steps:
-            field = step(field)
-        out = np.zeros((self._package.layers, *source.values.shape), np.uint8)
-        self._fill(field, np.linalg.solve(field.place, source.place), out)
+            fields = step(fields)
+        out = np.zeros((self._package.layers, *shape), np.uint8)
+        self._fill(fields, np.linalg.solve(fields[0].place, place), out)
         slices = out.transpose(0, 3, 2, 1)[:, index]
         layers = np.stack([[volume.seen(plane) for plane in layer] for layer in slices])
         across = volume.spacing[1:][::-1] if volume.transposed else volume.spacing[1:]
         return Grid(np.ascontiguousarray(layers, np.uint8), (volume.spacing[0], *across), self._package.layer_of)
 
-    def _fill(self, field: Field, to_network: Any, out: Any) -> None:
-        inferer = self._windows.inferer
-        if inferer.kind == "SimpleInferer" and field.values.shape != inferer.roi:
-            words = f"The volume has {field.values.shape} voxels for a network of {inferer.roi}."
+    def _fill(self, fields: tuple[Field, ...], to_network: Any, out: Any) -> None:
+        inferer, shape = self._windows.inferer, fields[0].values.shape
+        if inferer.kind == "SimpleInferer" and shape != inferer.roi:
+            words = f"The volume has {shape} voxels for a network of {inferer.roi}."
             raise UnsuitableError(Reason.GEOMETRY, words)
-        padded, before = _padded(field.values, inferer)
-        axis, starts, weights = _windows(inferer, padded.shape)
-        slabs = blended(padded, placing.in_order(starts, axis), axis, weights, self._predict)
-        flat = [slice(before[a], before[a] + n) for a, n in enumerate(field.values.shape) if a != axis]
+        padded = [_padded(field.values, inferer) for field in fields]
+        before = padded[0][1]
+        axis, starts, weights = _windows(inferer, padded[0][0].shape)
+        predict = partial(self._predict, inferer, [values for values, _ in padded])
+        slabs = blended(padded[0][0].shape, placing.in_order(starts, axis), axis, weights, predict)
+        flat = [slice(before[a], before[a] + n) for a, n in enumerate(shape) if a != axis]
         inner = (Slab(s.start - before[axis], s.scores[:, :, flat[0], flat[1]]) for s in _from(slabs, before[axis]))
-        decided(inner, axis, self._windows.decision, field.values.shape, to_network, out)
+        decided(inner, axis, self._windows.decision, shape, to_network, out)
 
-    def _predict(self, starts: Iterable[Place], cut: Callable[[Place], Values]) -> Iterator[tuple[Place, Values]]:
-        flat = self._windows.inferer.flat
+    def _predict(self, inferer: Inferer, channels: list[Values], starts: Iterable[Place]) -> Iterator[tuple[Place, Values]]:
+        """The scores (classes, *window) of each window, one after the other."""
+        flat = inferer.flat
 
         def window(start: Place) -> Values:
-            values = cut(start)
-            return values[None] if flat is None else np.squeeze(values, flat)[None]
+            at = tuple(slice(a, a + n) for a, n in zip(start, inferer.roi, strict=True))
+            found = [values[at] if flat is None else np.squeeze(values[at], flat) for values in channels]
+            return found[0][None] if len(found) == 1 else np.stack(found)
 
         for start, outputs in self.network.run(starts, window):
             yield start, outputs[0] if flat is None else np.expand_dims(outputs[0], flat + 1)

@@ -1,5 +1,6 @@
 """Makes an even grid of a volume: missing slices interpolated, every voxel placed in the patient."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -9,15 +10,30 @@ from inference.volume import Volume
 from inference.windows.field import Field, Matrix, Values
 
 
-def field_of(volume: Volume) -> tuple[Field, npt.NDArray[np.intp]]:
-    """The volume on an even grid, and which slice of that grid each slice is. Missing slices are interpolated linearly."""
+@dataclass(frozen=True, slots=True)
+class EvenGrid:
+    """Columns, rows and slices; ``place`` as in Field; ``index`` says which slice of the grid each slice of the volume is."""
+
+    shape: tuple[int, int, int]
+    place: Matrix
+    index: npt.NDArray[np.intp]
+
+
+def grid_of(volume: Volume) -> EvenGrid:
+    """The even grid a volume lies on, missing slices included."""
     index = np.rint((np.array(volume.positions) - volume.positions[0]) / volume.spacing[0]).astype(np.intp)
-    hu = volume.hu.astype(np.float32)
-    if index[-1] + 1 != len(index):
-        hu = _filled(hu, index)
     place = np.eye(4)
     place[:3, :3] = ways(volume).T[:, ::-1]
-    return Field(hu.transpose(2, 1, 0), place), index
+    return EvenGrid((volume.hu.shape[2], volume.hu.shape[1], int(index[-1]) + 1), place, index)
+
+
+def field_of(volume: Volume) -> tuple[Field, npt.NDArray[np.intp]]:
+    """The volume on an even grid, and which slice of that grid each slice is. Missing slices are interpolated linearly."""
+    grid = grid_of(volume)
+    hu = volume.hu.astype(np.float32)
+    if grid.shape[2] != len(hu):
+        hu = _filled(hu, grid.index)
+    return Field(hu.transpose(2, 1, 0), grid.place), grid.index
 
 
 def ways(volume: Volume) -> Matrix:

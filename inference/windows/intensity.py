@@ -1,5 +1,7 @@
 """Preprocessing steps that change the values of a volume, not its grid. Names, keys and results are MONAI's and nnU-Net's."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -47,16 +49,22 @@ def ct_normalization(values: Values, mean: float, std: float, lower: float, uppe
     return _standard(np.clip(values, np.float32(lower), np.float32(upper)), mean, max(std, 1e-8))
 
 
-def zscore_normalization(values: Values, use_mask: bool = False) -> Values:
-    """nnU-Net's ZScoreNormalization: over everything, or over what is not 0 (holes filled), where the rest stays as it is."""
-    if not use_mask:
-        return _standard(values, float(values.mean(dtype=np.float64)), max(float(values.std(dtype=np.float64)), 1e-8))
-    inside: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(values != 0)
-    if not inside.any():
+def nonzero_mask(channels: Sequence[Values]) -> npt.NDArray[np.bool_]:
+    """What is not 0 in any of the channels, holes filled: what nnU-Net calls the inside of a volume."""
+    there = channels[0] != 0
+    for values in channels[1:]:
+        there |= values != 0
+    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(there)
+    return filled
+
+
+def zscore_normalization(values: Values, inside: npt.NDArray[np.bool_] | None = None) -> Values:
+    """nnU-Net's ZScoreNormalization: over everything, or over what is ``inside``, where the rest stays as it is."""
+    if inside is not None and not inside.any():
         return values
-    chosen = values[inside]
+    chosen = values if inside is None else values[inside]
     scaled = _standard(values, float(chosen.mean(dtype=np.float64)), max(float(chosen.std(dtype=np.float64)), 1e-8))
-    return np.where(inside, scaled, values)
+    return scaled if inside is None else np.where(inside, scaled, values)
 
 
 def rescale_to_01(values: Values) -> Values:

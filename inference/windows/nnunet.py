@@ -4,18 +4,18 @@ import numpy as np
 
 from inference.windows.field import Field, Values, scaling
 from inference.windows.resample import along, spline
-from inference.windows.spatial import cut
+from inference.windows.spatial import cut, extent
 
 ANISOTROPY = 3.0
 
 
-def crop_to_nonzero(field: Field) -> Field:
-    """The box around everything that is not 0."""
-    there = field.values != 0
-    ranges = [np.flatnonzero(there.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+def crop_to_nonzero(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """The box around everything that is not 0 in any channel."""
+    ranges = extent([field.values != 0 for field in fields])
     if not len(ranges[0]):
-        return field
-    return cut(field, np.array([r[0] for r in ranges]), np.array([r[-1] + 1 for r in ranges]))
+        return fields
+    start, stop = np.array([r[0] for r in ranges]), np.array([r[-1] + 1 for r in ranges])
+    return tuple(cut(field, start, stop) for field in fields)
 
 
 def resample_to_spacing(field: Field, wanted: tuple[float, ...], order: int = 3, order_z: int = 0) -> Field:

@@ -1,7 +1,9 @@
 """What ``package.toml`` says of a network that slides over a volume: ``[inferer]``, steps before it, scores to labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from domain.errors import PackageError
 from inference.keys import Table, suggestion
@@ -9,7 +11,8 @@ from inference.windows import intensity, nnunet, spatial
 from inference.windows.discrete import Decision
 from inference.windows.field import Field, Values
 
-Step = Callable[[Field], Field]
+Fields = tuple[Field, ...]  # one for each channel, on one grid
+Step = Callable[[Fields], Fields]
 SCORES = ("Activations", "Invert", "AsDiscrete")  # the first postprocessing steps, which need scores
 _MOST_WINDOW = 512**3
 
@@ -95,62 +98,101 @@ INFERERS: dict[str, Callable[[Table], Inferer]] = {
 }
 
 
-def read_steps(tables: list[Table]) -> tuple[Step, ...]:
-    """``[[preprocessing]]`` of a volume; raises PackageError."""
+def read_steps(tables: list[Table], channels: Sequence[str] = ()) -> tuple[Step, ...]:
+    """``[[preprocessing]]`` of a volume, or of the named ``channels`` of one; raises PackageError."""
     names = [table.take("step") for table in tables]
     if names.count("Orientation") != 1:
         raise PackageError("package.toml: preprocessing: one step, and only one, must be 'Orientation'")
-    return tuple(_step(table) for table in tables)
+    return tuple(_step(table, channels) for table in tables)
 
 
-def _step(table: Table) -> Step:
+def _step(table: Table, channels: Sequence[str]) -> Step:
     name = table.text("step")
     if name not in STEPS:
         raise PackageError(f"{table.where}: there is no step {name!r} for volumes{suggestion(name, STEPS)}")
     step = STEPS[name](table)
+    if name in OF_VALUES and "channels" in table:
+        step = _of_some(step, _chosen(table, channels))
     table.done()
     return step
 
 
+def _chosen(table: Table, channels: Sequence[str]) -> frozenset[int]:
+    """Which channels a step is for, by their names."""
+    asked = table.texts("channels", len(channels) or 1, 32)
+    for name in asked:
+        if name not in channels:
+            raise table.wrong(
+                "channels", f"a list of channels that 'input' names; {name!r} is not one{suggestion(name, channels)}"
+            )
+    return frozenset(channels.index(name) for name in asked)
+
+
+def _of_some(step: Step, chosen: frozenset[int]) -> Step:
+    """The step for some of the channels; the others stay as they are."""
+
+    def changed(fields: Fields) -> Fields:
+        done = iter(step(tuple(field for i, field in enumerate(fields) if i in chosen)))
+        return tuple(next(done) if i in chosen else field for i, field in enumerate(fields))
+
+    return changed
+
+
+def _each(change: Callable[[Field], Field]) -> Step:
+    return lambda fields: tuple(change(field) for field in fields)
+
+
 def _on_values(change: Callable[[Values], Values]) -> Step:
-    return lambda field: Field(change(field.values), field.place)
+    return _each(lambda field: Field(change(field.values), field.place))
+
+
+def _on_all_values(change: Callable[[Values], Values]) -> Step:
+    """The values of all channels in one array (channels, ...): what is measured of them is measured of all together."""
+
+    def changed(fields: Fields) -> Fields:
+        if len(fields) == 1:
+            return (Field(change(fields[0].values), fields[0].place),)
+        values = change(np.stack([field.values for field in fields]))
+        return tuple(Field(one, field.place) for one, field in zip(values, fields, strict=True))
+
+    return changed
 
 
 def _orientation(table: Table) -> Step:
     axcodes = spatial.read_axcodes(table)
-    return lambda field: spatial.orientation(field, axcodes)
+    return _each(lambda field: spatial.orientation(field, axcodes))
 
 
 def _spacing(table: Table) -> Step:
     pixdim = table.numbers("pixdim", 3, 3, -1, 100)
     mode = table.choice("mode", ("bilinear", "nearest"), "bilinear")
-    return lambda field: spatial.spacing(field, pixdim, mode)
+    return _each(lambda field: spatial.spacing(field, pixdim, mode))
 
 
 def _resize(table: Table) -> Step:
     size, mode = table.integers("spatial_size", 3, 3, 1, 4096), table.choice("mode", ("area", "trilinear", "nearest"), "area")
-    return lambda field: spatial.resize(field, size, mode)
+    return _each(lambda field: spatial.resize(field, size, mode))
 
 
 def _crop_foreground(table: Table) -> Step:
     margin, k = table.integer("margin", 0, 1000, 0), table.integer("k_divisible", 1, 512, 1)
     smaller = table.flag("allow_smaller", False)
-    return lambda field: spatial.crop_foreground(field, margin, k, smaller)
+    return lambda fields: spatial.crop_foreground(fields, margin, k, smaller)
 
 
 def _spatial_pad(table: Table) -> Step:
     size = table.integers("spatial_size", 3, 3, -1, 4096)
-    return lambda field: spatial.spatial_pad(field, size)
+    return _each(lambda field: spatial.spatial_pad(field, size))
 
 
 def _divisible_pad(table: Table) -> Step:
     k = table.integers("k", 3, 3, 1, 512)
-    return lambda field: spatial.divisible_pad(field, k)
+    return _each(lambda field: spatial.divisible_pad(field, k))
 
 
 def _center_crop(table: Table) -> Step:
     size = table.integers("roi_size", 3, 3, -1, 4096)
-    return lambda field: spatial.center_spatial_crop(field, size)
+    return _each(lambda field: spatial.center_spatial_crop(field, size))
 
 
 def _scale_range(table: Table) -> Step:
@@ -163,17 +205,18 @@ def _scale_range(table: Table) -> Step:
 
 def _scale(table: Table) -> Step:
     least, greatest = table.number("minv", default=0.0), table.number("maxv", default=1.0)
-    return _on_values(lambda values: intensity.scale_intensity(values, least, greatest))
+    by_channel = table.flag("channel_wise", False)
+    return (_on_values if by_channel else _on_all_values)(lambda values: intensity.scale_intensity(values, least, greatest))
 
 
 def _normalize(table: Table) -> Step:
     subtrahend = table.number("subtrahend") if "subtrahend" in table else None
     divisor = table.number("divisor") if "divisor" in table else None
-    nonzero = table.flag("nonzero", False)
-    table.flag("channel_wise", False)  # there is one channel
+    nonzero, by_channel = table.flag("nonzero", False), table.flag("channel_wise", False)
     if divisor == 0:
         raise table.wrong("divisor", "a number other than 0")
-    return _on_values(lambda values: intensity.normalize_intensity(values, subtrahend, divisor, nonzero))
+    on = _on_values if by_channel else _on_all_values
+    return on(lambda values: intensity.normalize_intensity(values, subtrahend, divisor, nonzero))
 
 
 def _ct_normalization(table: Table) -> Step:
@@ -184,15 +227,33 @@ def _ct_normalization(table: Table) -> Step:
 
 def _zscore(table: Table) -> Step:
     use_mask = table.flag("use_mask_for_norm", False)
-    return _on_values(lambda values: intensity.zscore_normalization(values, use_mask))
+    if not use_mask:
+        return _on_values(intensity.zscore_normalization)
+
+    def changed(fields: Fields) -> Fields:
+        inside = intensity.nonzero_mask([field.values for field in fields])
+        return tuple(Field(intensity.zscore_normalization(f.values, inside), f.place) for f in fields)
+
+    return changed
 
 
 def _nnunet_resampling(table: Table) -> Step:
     wanted = table.numbers("spacing", 3, 3, -1, 100)
     order, order_z = table.integer("order", 0, 5, 3), table.integer("order_z", 0, 1, 0)
-    return lambda field: nnunet.resample_to_spacing(field, wanted, order, order_z)
+    return _each(lambda field: nnunet.resample_to_spacing(field, wanted, order, order_z))
 
 
+# Steps that may be for some of the channels only ("channels"): the others change the grid, which is one for all.
+OF_VALUES = frozenset(
+    (
+        "ScaleIntensityRange",
+        "ScaleIntensity",
+        "NormalizeIntensity",
+        "CTNormalization",
+        "ZScoreNormalization",
+        "RescaleTo01Normalization",
+    )
+)
 STEPS: dict[str, Callable[[Table], Step]] = {
     "Orientation": _orientation,
     "Spacing": _spacing,

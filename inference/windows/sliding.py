@@ -11,7 +11,7 @@ import numpy as np
 from inference.windows.field import Values
 from inference.windows.placing import Starts
 
-Predict = Callable[[Starts, Callable[[tuple[int, int, int]], Values]], Iterable[tuple[tuple[int, int, int], Values]]]
+Predict = Callable[[Starts], Iterable[tuple[tuple[int, int, int], Values]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +22,18 @@ class Slab:
     scores: Values
 
 
-def blended(values: Values, starts: Starts, axis: int, weights: Values, predict: Predict) -> Iterator[Slab]:
-    """The weighted mean of the scores of all windows, slab by slab along ``axis``, in order.
+def blended(shape: tuple[int, ...], starts: Starts, axis: int, weights: Values, predict: Predict) -> Iterator[Slab]:
+    """The weighted mean of the scores of all windows over a volume of ``shape``, slab by slab along ``axis``, in order.
 
-    ``starts`` are in the order ``placing.in_order`` gives. ``predict`` is asked for the scores (classes, *window) of each
-    window in turn and given a function that cuts one out of ``values``.
+    ``starts`` are in the order ``placing.in_order`` gives. ``predict`` gives the scores (classes, *window) of each in turn.
     """
     roi = weights.shape
-
-    def cut(start: tuple[int, int, int]) -> Values:
-        return values[tuple(slice(a, a + n) for a, n in zip(start, roi, strict=True))]
-
     weights = np.moveaxis(weights, axis, 0)
-    flat = tuple(n for a, n in enumerate(values.shape) if a != axis)
+    flat = tuple(n for a, n in enumerate(shape) if a != axis)
     total = np.zeros((roi[axis], *flat), np.float32)
     scores: Values | None = None
     base = 0
-    for start, answer in predict(starts, cut):
+    for start, answer in predict(starts):
         if scores is None:
             scores = np.zeros((len(answer), roi[axis], *flat), np.float32)
         if start[axis] > base:

@@ -1,6 +1,9 @@
 """Preprocessing steps that change the grid of a volume. Names, keys and results are MONAI's; Field.place keeps the way back."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from domain.errors import PackageError
 from inference.keys import Table
@@ -84,20 +87,30 @@ def cut(field: Field, start: Matrix, stop: Matrix) -> Field:
     return field.moved(values, scaling(np.ones(3), start))
 
 
-def crop_foreground(field: Field, margin: int = 0, k_divisible: int = 1, allow_smaller: bool = False) -> Field:
-    """The box around everything above 0 and ``margin`` voxels more, filled up to a multiple of ``k_divisible``."""
-    above = field.values > 0
-    shape = np.array(above.shape)
-    ranges = [np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+def extent(there: Sequence[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.intp]]:
+    """The indices along each axis at which something is there in any of some masks."""
+    lines = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        lines.append(np.flatnonzero(np.any([mask.any(axis=others) for mask in there], axis=0)))
+    return lines
+
+
+def crop_foreground(
+    fields: tuple[Field, ...], margin: int = 0, k_divisible: int = 1, allow_smaller: bool = False
+) -> tuple[Field, ...]:
+    """The box around everything above 0 in any channel and ``margin`` voxels more, filled up to a multiple of ``k_divisible``."""
+    shape = np.array(fields[0].values.shape)
+    ranges = extent([field.values > 0 for field in fields])
     if not len(ranges[0]):
-        return cut(field, np.zeros(3, int), shape)  # nothing to crop to
+        return fields  # nothing to crop to
     start = np.array([r[0] for r in ranges]) - margin
     stop = np.array([r[-1] + 1 for r in ranges]) + margin
     if allow_smaller:
         start, stop = np.maximum(start, 0), np.minimum(stop, shape)
     size = -(-(stop - start) // k_divisible) * k_divisible
     start = start - (size - (stop - start)) // 2
-    return cut(field, start, start + size)
+    return tuple(cut(field, start, start + size) for field in fields)
 
 
 def spatial_pad(field: Field, size: tuple[int, ...]) -> Field:

@@ -12,8 +12,8 @@ from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Analysis
 from inference import golden, package
+from inference.admission import Contract
 from inference.analyse import Analyser
-from inference.contract import Contract
 from inference.package import load
 from inference.series import stack
 from inference.source import open_source

@@ -1,8 +1,10 @@
 """When a study is complete, from the loop's point of view: what it waits for, what it says when it could not wait any longer."""
 
 import json
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from domain.errors import ConfigurationError, TransientError
 from domain.evidence import Evidence, Member, Source
 from domain.jobs import Job
 from domain.moves import StudyState
+from inference.admission import read_contract
+from inference.channels import read_channels
+from inference.keys import Table
 from node import __main__ as main
 from node.config import StudySettings
 from node.counting import Counting
@@ -24,6 +29,7 @@ from node.geometry import Gap, gap, plane
 from node.quiet import ENOUGH, Quiet, quiet_time
 from node.witness import Witness
 from tests.ct_series import Series, part10
+from tests.inference import small_package
 from tests.node.configuration import TEXT, settings
 from tests.node.stage import CALLER, STUDY, Stage, dataset
 
@@ -208,6 +214,46 @@ class TestRequired:
 
     def test_a_study_that_has_nothing_to_do_with_the_model_does_not_wait(self, stage: Careful) -> None:
         stage.receive(series="1.2.3.1", Modality="MR", SeriesDescription="T1")
+        stage.quiet_passes()
+        assert stage.state() is StudyState.COMPLETE
+
+
+class TestChannels:
+    """Series that one network sees together: the package says which, nobody has to configure them."""
+
+    @pytest.fixture
+    def stage(self, tmp_path: Path) -> Careful:
+        stage = Careful(tmp_path)
+        tables = [{"name": name, "any_of": [{"description": [f"*{name}*"]}]} for name in ("T1", "FLAIR")]
+        contract = read_contract(Table(tomllib.loads(small_package.TOML)["input"], "input"))
+        channels = read_channels(Table({"channels": [*tables, {"name": "PET", "modality": "PT"}]}, "input"), contract)
+        stage.settler.models = stage.models[:] = [replace(stage.models[0], channels=channels)]
+        return stage
+
+    def test_all_of_them_are_waited_for_and_go_into_the_job(self, stage: Careful) -> None:
+        stage.receive(series="1.2.3.1", SeriesDescription="Ax T1")
+        stage.receive(series="1.2.3.3", Modality="PT")
+        stage.quiet_passes()
+        assert stage.state() is StudyState.RECEIVING
+        assert [hold.words for hold in stage.store.standing(STUDY).holds] == ["a required series is missing (FLAIR of model-0)"]
+        stage.receive(series="1.2.3.2", SeriesDescription="FLAIR sag")
+        stage.receive(series="1.2.3.9", Modality="MR", SeriesDescription="T2")
+        stage.quiet_passes()
+        assert stage.state() is StudyState.COMPLETE
+        assert {instance.header.series_uid for instance in stage.workers.order.instances} == {"1.2.3.1", "1.2.3.2", "1.2.3.3"}
+
+    def test_at_the_deadline_the_job_runs_and_is_told_which_is_missing(self, stage: Careful) -> None:
+        stage.receive(series="1.2.3.1", SeriesDescription="Ax T1")
+        stage.quiet_passes()
+        stage.later(1800)
+        stage.turn()
+        assert [words for words in stage.workers.order.missing if "FLAIR of model-0" in words or "PET of model-0" in words] == [
+            "Analysed incomplete: a required series is missing (FLAIR of model-0).",
+            "Analysed incomplete: a required series is missing (PET of model-0).",
+        ]
+
+    def test_studies_without_any_of_them_do_not_wait(self, stage: Careful) -> None:
+        stage.receive(series="1.2.3.1", SeriesDescription="bone")
         stage.quiet_passes()
         assert stage.state() is StudyState.COMPLETE
 

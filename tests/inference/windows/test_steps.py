@@ -93,9 +93,9 @@ def test_crop_foreground_is_monais(margin: int, k: int, smaller: bool) -> None:
     values[2:9, 5:17, 3:8] = volume((7, 12, 5)) + 50
     field = Field(values, GRIDS["turned"])
     expected = monai.CropForeground(margin=margin, k_divisible=k, allow_smaller=smaller)(theirs(field))
-    same(spatial.crop_foreground(field, margin, k, smaller), expected)
+    same(spatial.crop_foreground((field,), margin, k, smaller)[0], expected)
     nothing = Field(values * 0, GRIDS["turned"])
-    assert spatial.crop_foreground(nothing).values.shape == values.shape
+    assert spatial.crop_foreground((nothing,))[0].values.shape == values.shape
 
 
 def test_pads_and_crops_are_monais() -> None:
@@ -145,7 +145,7 @@ def test_nnunets_normalisations_are_what_its_documentation_says() -> None:
     masked[6, 6, 5] = 0  # a hole counts as inside
     inside = np.zeros(values.shape, bool)
     inside[3:12, 3:10, 2:9] = True
-    found = intensity.zscore_normalization(masked, use_mask=True)
+    found = intensity.zscore_normalization(masked, intensity.nonzero_mask([masked]))
     assert np.allclose(found[inside], (masked[inside] - masked[inside].mean()) / masked[inside].std(), atol=1e-4)
     assert not found[~inside].any()
     scaled = intensity.rescale_to_01(values)
@@ -195,7 +195,7 @@ def test_the_place_of_a_voxel_survives_every_step() -> None:
         {"step": "CenterSpatialCrop", "roi_size": [60, 60, -1]},
     ]
     for step in read_steps([Table(table, "steps") for table in tables]):
-        field = step(field)
+        (field,) = step((field,))
         found = field.place @ np.append(ndimage.center_of_mass(field.values), 1)
         assert np.abs(found - expected).max() < 0.12
 
@@ -226,3 +226,68 @@ def test_a_volume_that_a_step_would_swell_beyond_measure_is_refused() -> None:
 def test_every_step_has_a_name_monai_or_nnunet_knows() -> None:
     own = {"CTNormalization", "ZScoreNormalization", "RescaleTo01Normalization", "CropToNonzero", "ResampleToSpacing"}
     assert all(hasattr(monai, name) for name in set(STEPS) - own)
+
+
+def several() -> tuple[Field, ...]:
+    """Three channels, 0 outside different boxes."""
+    fields = []
+    for i in range(3):
+        values = np.zeros((20, 18, 12), np.float32)
+        values[2 + i : 9 + i, 5 - i : 17 - i, 3:8] = volume((7, 12, 5), seed=i) + 50 * (i + 1)
+        fields.append(Field(values, GRIDS["turned"]))
+    return tuple(fields)
+
+
+def stacked(fields: tuple[Field, ...]) -> MetaTensor:
+    import torch
+
+    values = np.ascontiguousarray(np.stack([field.values for field in fields]))
+    return MetaTensor(torch.from_numpy(values), affine=torch.tensor(LPS_TO_RAS @ fields[0].place))
+
+
+@pytest.mark.parametrize(
+    ("table", "theirs_"),
+    [
+        (
+            {"step": "NormalizeIntensity", "nonzero": True, "channel_wise": True},
+            monai.NormalizeIntensity(nonzero=True, channel_wise=True),
+        ),
+        ({"step": "NormalizeIntensity", "nonzero": True}, monai.NormalizeIntensity(nonzero=True)),
+        ({"step": "NormalizeIntensity"}, monai.NormalizeIntensity()),
+        ({"step": "ScaleIntensity"}, monai.ScaleIntensity()),
+        ({"step": "ScaleIntensity", "channel_wise": True}, monai.ScaleIntensity(channel_wise=True)),
+        ({"step": "CropForeground", "margin": 1}, monai.CropForeground(margin=1)),
+        ({"step": "Spacing", "pixdim": [1.5, 1.5, 3.0]}, monai.Spacing((1.5, 1.5, 3.0))),
+        ({"step": "Resize", "spatial_size": [8, 9, 10]}, monai.Resize((8, 9, 10))),
+        ({"step": "SpatialPad", "spatial_size": [24, 24, 24]}, monai.SpatialPad((24, 24, 24))),
+    ],
+)  # fmt: skip
+def test_steps_over_several_channels_are_monais(table: dict[str, object], theirs_: object) -> None:
+    fields = several()
+    step = STEPS[str(table["step"])](Table(table, "step"))
+    found, expected = step(fields), theirs_(stacked(fields))  # type: ignore[operator]
+    assert np.allclose(np.stack([field.values for field in found]), expected.numpy(), atol=1e-3)
+    assert all(np.allclose(field.place, found[0].place) for field in found)
+
+
+def test_nnunets_inside_is_that_of_all_channels_together() -> None:
+    fields = several()
+    (cropped,) = {field.values.shape for field in nnunet.crop_to_nonzero(fields)}
+    assert cropped == (9, 14, 5)
+    found = STEPS["ZScoreNormalization"](Table({"step": "x", "use_mask_for_norm": True}, "step"))(fields)
+    inside = np.any([field.values != 0 for field in fields], axis=0)
+    for before, after in zip(fields, found, strict=True):
+        chosen = before.values[inside]
+        assert np.allclose(after.values[inside], (chosen - chosen.mean()) / chosen.std(), atol=1e-3)
+        assert not after.values[~inside].any()
+
+
+def test_a_step_for_some_channels_leaves_the_others_alone() -> None:
+    tables = [
+        {"step": "Orientation", "axcodes": "RAS"},
+        {"step": "ScaleIntensityRange", "a_min": 0, "a_max": 10, "b_min": 0, "b_max": 1, "channels": ["b", "c"]},
+    ]
+    turned, scaled = read_steps([Table(table, "steps") for table in tables], ("a", "b", "c"))
+    before = turned(several())
+    found = scaled(before)
+    assert [np.allclose(f.values, b.values / n) for f, b, n in zip(found, before, (1, 10, 10), strict=True)] == [True] * 3
