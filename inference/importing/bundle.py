@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.errors import PackageError
-from inference.importing import images, networks, transforms, volumes
+from inference.importing import images, networks, sequences, transforms, volumes
 from inference.importing.constants import Configuration, needed
 from inference.importing.draft import Draft
 from inference.importing.graphs import Pictures
@@ -59,7 +59,7 @@ def package(tree: Tree, options: Options) -> Draft:
     bundle = read(tree)
     if dimensions(bundle) == 3:
         sliding, unknown = volume(bundle, options)
-        model = _network(bundle, [1, 1, *sliding.window], options)
+        model = _network(bundle, [1, len(sliding.channels) or 1, *sliding.window], options)
         draft = volumes.package(SOURCE, sliding, model, options.output)
     else:
         draft, unknown = _pictures(bundle, options)
@@ -85,10 +85,10 @@ def dimensions(bundle: Bundle) -> int:
 def volume(bundle: Bundle, options: Options) -> tuple[Sliding, list[str]]:
     """How the volume is prepared, cut and put together; and what was assumed."""
     configuration, unknown = bundle.configuration, []
-    channels = bundle.data_format("inputs").get("num_channels", 1)
-    if channels != 1:
-        raise PackageError(f"metadata.json: the network wants {channels} channels (sequences) at once; a package gives one")
-    before = [transforms.before(t) for t in transforms.listed(configuration.get("preprocessing"), "preprocessing")]
+    keys, listed = transforms.joined(transforms.listed(configuration.get("preprocessing"), "preprocessing"))
+    channels = _channels(bundle, keys, options)
+    names = [one["name"] for one in channels]
+    before = [transforms.only_some(transforms.before(t, len(channels) or 1), t, keys, names) for t in listed]
     if not any(step["step"] == "Orientation" for step in before):
         axes = options.orientation or "RAS"
         before.insert(0, {"step": "Orientation", "axcodes": axes})
@@ -96,14 +96,30 @@ def volume(bundle: Bundle, options: Options) -> tuple[Sliding, list[str]]:
     pixdim = next((step["pixdim"] for step in before if step["step"] == "Spacing"), None)
     behind, moved = transforms.behind(transforms.listed(configuration.get("postprocessing"), "postprocessing"), _ml(pixdim))
     inferer, window = _inferer(Transform(configuration.get("inferer", {"_target_": "SimpleInferer"}), "inferer"), before)
-    modality = options.modality or _modality(bundle)
+    modality = channels[0]["modality"] if channels else options.modality or _modality(bundle)
     if not any(step["step"] in ("Activations",) for step in behind) and any(step.get("argmax") for step in behind):
         unknown.append("Scores are compared as they are: the bundle has no activation.")
     sliding = Sliding(bundle.metadata.get("name") or bundle.tree.name, modality, window, inferer, before, behind)
     sliding.labels = options.labels or _labels(bundle, volumes.is_argmax(sliding))
     size = [float(p) if p > 0 else 1.5 for p in pixdim or (1.5, 1.5, 2.0)]
-    sliding.spacing = (size[2], size[1], size[0])
+    sliding.spacing, sliding.channels = (size[2], size[1], size[0]), channels
     return sliding, unknown + moved
+
+
+def _channels(bundle: Bundle, keys: list[str], options: Options) -> list[Step]:
+    """The series a network sees together, by what the bundle calls them; none for one series. Raises PackageError."""
+    count = bundle.data_format("inputs").get("num_channels", 1)
+    if not isinstance(count, int) or count < 1:
+        raise PackageError("metadata.json: 'num_channels' must be a whole number above 0")
+    if keys and len(keys) != count:
+        raise PackageError(f"metadata.json: {count} channels, but ConcatItems puts {len(keys)} series together")
+    if count == 1:
+        return []
+    named = bundle.data_format("inputs").get("channel_def", {})
+    numbered = isinstance(named, dict) and all(str(key).isdigit() for key in named)
+    names = options.channels or keys or ([str(named[key]) for key in sorted(named, key=int)] if numbered else [])
+    modality = options.modality or _MODALITY.get(str(bundle.data_format("inputs").get("modality", "")).upper(), "")
+    return sequences.channels(names, count, modality, "metadata.json")
 
 
 def _ml(pixdim: list[float] | None) -> float | None:

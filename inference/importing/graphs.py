@@ -46,16 +46,16 @@ def only_output(model: Any, words: str, name: str = "") -> Any:
     return model.output(0)
 
 
-def scores_of_volume(model: Any, window: Sequence[int], words: str, output: str = "") -> tuple[Any, int]:
-    """A network of float32 [1, 1, *window] called "image" with one output "scores"; and the number of its channels."""
-    shaped(model, [1, 1, *window], words)
+def scores_of_volume(model: Any, window: Sequence[int], words: str, output: str = "", channels: int = 1) -> tuple[Any, int]:
+    """A network of float32 [1, channels, *window] called "image" with one output "scores"; and how many classes it has."""
+    shaped(model, [1, channels, *window], words)
     port = only_output(model, words, output)
     shape = fixed(port)
     if shape is None or len(shape) != len(window) + 2 or shape[0] != 1 or shape[2:] != list(window):
         raise PackageError(
             f"{words}: the network answers {shape} for a window of {list(window)}; scores of the same size are needed"
         )
-    entry = op.parameter([1, 1, *window], np.float32, name="image")
+    entry = op.parameter([1, channels, *window], np.float32, name="image")
     _replaced(model, _as_kind(entry, model.input(0)))
     return finished(entry, {"scores": _real(port.get_node().input_value(0))}), shape[1]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain.errors import PackageError
-from inference.importing import networks, volumes
+from inference.importing import networks, sequences, volumes
 from inference.importing.draft import Draft
 from inference.importing.options import Options
 from inference.importing.tree import Tree
@@ -75,20 +75,21 @@ def described(
     """How the volume is prepared, cut and put together; and what was assumed."""
     if configuration.get("previous_stage"):
         raise PackageError("plans.json: a cascade (previous_stage) needs two networks in turn, which cannot be represented")
-    channels = dataset.get("channel_names") or dataset.get("modality") or {}
-    if len(channels) != 1:
-        raise PackageError(f"dataset.json: the network wants {len(channels)} channels at once; a package gives one")
+    names = _channel_names(dataset)
+    channels = (
+        sequences.channels(options.channels or names, len(names), options.modality, "dataset.json") if len(names) > 1 else []
+    )
     axes = options.orientation or "RAS"
     patch = [int(n) for n in configuration.get("patch_size", [])]
     before: list[Step] = [{"step": "Orientation", "axcodes": _axes(axes, plans.get("transpose_forward", [0, 1, 2]))}]
-    before += [{"step": "CropToNonzero"}, _normalisation(plans, configuration)]
+    before += [{"step": "CropToNonzero"}, *_normalisations(plans, configuration, [one["name"] for one in channels])]
     spacing = _resampling(configuration, before)
     inferer: Step = {"name": "nnUNetPredictor", "patch_size": patch, "tile_step_size": 0.5, "use_gaussian": True}
     labels, behind = _labels(dataset)
-    modality = options.modality or _modality(str(next(iter(channels.values()))))
+    modality = channels[0]["modality"] if channels else options.modality or _modality(names[0])
     sliding = Sliding("", modality, patch, inferer, before, behind, list(options.labels) or labels)
     small = [max(s, 0.5) if s > 0 else 2.0 for s in spacing]
-    sliding.spacing = (small[0], small[1], small[2])
+    sliding.spacing, sliding.channels = (small[0], small[1], small[2]), channels
     unknown = [
         f"Orientation of the stored training images: {axes} (x, y, z) was assumed (--orientation); nnU-Net does not turn images. "
         "If left and right, or front and back, are exchanged in results, this is why."
@@ -104,11 +105,27 @@ def _axes(axes: str, order: Any) -> str:
     return "".join(letters[i] for i in order)
 
 
-def _normalisation(plans: dict[str, Any], configuration: dict[str, Any]) -> Step:
-    schemes = configuration.get("normalization_schemes") or [""]
-    scheme, masked = str(schemes[0]), bool((configuration.get("use_mask_for_norm") or [False])[0])
+def _channel_names(dataset: dict[str, Any]) -> list[str]:
+    """In the order of their numbers."""
+    found = dataset.get("channel_names") or dataset.get("modality")
+    if not isinstance(found, dict) or not found or not all(str(key).isdigit() for key in found):
+        raise PackageError("dataset.json: 'channel_names' must name each channel under its number")
+    return [str(found[key]) for key in sorted(found, key=int)]
+
+
+def _normalisations(plans: dict[str, Any], configuration: dict[str, Any], names: list[str]) -> list[Step]:
+    """One step for all channels where it is the same for all of them, else one for each."""
+    steps = [_normalisation(plans, configuration, number) for number in range(len(names) or 1)]
+    if all(step == steps[0] for step in steps):
+        return steps[:1]
+    return [step | {"channels": [name]} for step, name in zip(steps, names, strict=True)]
+
+
+def _normalisation(plans: dict[str, Any], configuration: dict[str, Any], number: int) -> Step:
+    schemes, masks = configuration.get("normalization_schemes") or [""], configuration.get("use_mask_for_norm") or [False]
+    scheme, masked = str(schemes[min(number, len(schemes) - 1)]), bool(masks[min(number, len(masks) - 1)])
     if scheme == "CTNormalization":
-        properties = plans.get("foreground_intensity_properties_per_channel", {}).get("0", {})
+        properties = plans.get("foreground_intensity_properties_per_channel", {}).get(str(number), {})
         keys = ("mean", "std", "percentile_00_5", "percentile_99_5")
         if not all(isinstance(properties.get(key), int | float) for key in keys):
             raise PackageError("plans.json: foreground_intensity_properties_per_channel lacks what CTNormalization needs")
@@ -191,10 +208,10 @@ def _network(
 
     file = options.weights or min(checkpoints, key=lambda name: ("best" in name, name))
     class_name, arguments, imports = architecture(configuration)
-    channels = len(sliding.labels) + volumes.is_argmax(sliding)
-    network = torch_networks.nnunet_network(class_name, arguments, imports, 1, channels)
+    classes = len(sliding.labels) + volumes.is_argmax(sliding)
+    network = torch_networks.nnunet_network(class_name, arguments, imports, len(sliding.channels) or 1, classes)
     weights = torch_networks.state_dict(tree.path(file))
-    return file, torch_networks.filled(network, weights, file, [1, 1, *sliding.window])
+    return file, torch_networks.filled(network, weights, file, [1, len(sliding.channels) or 1, *sliding.window])
 
 
 def architecture(configuration: dict[str, Any]) -> tuple[str, dict[str, Any], tuple[str, ...]]:

@@ -14,6 +14,7 @@ class Options:
     modality: str = ""
     orientation: str = ""
     labels: list[str] = field(default_factory=list)
+    channels: list[str] = field(default_factory=list)  # sequences in the order of the network's input, of several at once
     size: list[int] = field(default_factory=list)
     output: str = ""
     um_per_pixel: float = 0.0

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from domain.errors import PackageError
-from inference.importing import images, networks, volumes
+from inference.importing import images, networks, sequences, volumes
 from inference.importing.draft import Draft
 from inference.importing.graphs import Pictures, fixed, one_input, only_output
 from inference.importing.options import Options
@@ -42,7 +42,11 @@ def _guess(options: Options) -> list[int] | None:
     """The input of a PyTorch network, which does not say it."""
     if not options.size:
         return None
-    return [1, 1, *options.size] if options.kind == "volume" or len(options.size) == 3 else [1, 3, *options.size]
+    return (
+        [1, len(options.channels) or 1, *options.size]
+        if options.kind == "volume" or len(options.size) == 3
+        else [1, 3, *options.size]
+    )
 
 
 def _volume(model: Any, title: str, options: Options, source: str) -> Draft:
@@ -50,6 +54,8 @@ def _volume(model: Any, title: str, options: Options, source: str) -> Draft:
     window = options.size or [int(d.get_length()) if d.is_static else 0 for d in list(partial)[2:]]
     if len(window) not in (2, 3) or not all(window):
         raise PackageError(f"{source}: the size of the network's window is not fixed: give it with --size")
+    count = int(partial[1].get_length()) if partial[1].is_static else len(options.channels) or 1
+    channels = sequences.channels(options.channels, count, options.modality, source) if count > 1 else []
     axes = options.orientation or "RAS"
     before: list[Step] = [{"step": "Orientation", "axcodes": axes}]
     unknown = [
@@ -61,7 +67,7 @@ def _volume(model: Any, title: str, options: Options, source: str) -> Draft:
             {"step": "NormalizeIntensity", "subtrahend": (options.mean or [0.0])[0], "divisor": (options.scale or [1.0])[0]}
         )
     else:
-        before.append({"step": "NormalizeIntensity"})
+        before.append({"step": "NormalizeIntensity"} | ({"channel_wise": True} if channels else {}))
         unknown.append("Intensities: mean 0 and deviation 1 of each volume were assumed (--mean, --scale).")
     inferer: Step = {"name": "SlidingWindowInferer", "roi_size": window, "overlap": 0.5, "mode": "gaussian"}
     if len(window) == 2:
@@ -72,8 +78,9 @@ def _volume(model: Any, title: str, options: Options, source: str) -> Draft:
     if not one:
         behind = [{"step": "Activations", "softmax": True}, {"step": "AsDiscrete", "argmax": True}]
         unknown.append("Channel 0 was taken as background, the greatest score decides.")
-    sliding = Sliding(title, options.modality or "CT", list(window), inferer, before, behind, list(options.labels))
-    if not options.modality:
+    modality = channels[0]["modality"] if channels else options.modality or "CT"
+    sliding = Sliding(title, modality, list(window), inferer, before, behind, list(options.labels), channels=channels)
+    if not options.modality and not channels:
         unknown.append("Modality: CT was assumed (--modality).")
     draft = volumes.package(source, sliding, model, options.output)
     draft.unknown += unknown

@@ -6,6 +6,7 @@ from typing import Any
 from domain.errors import PackageError
 from inference.importing.constants import needed
 from inference.importing.volumes import Step
+from inference.windows.plan import OF_VALUES
 
 # They bring data in or out, or change types, and no value.
 _NOTHING = frozenset(
@@ -42,6 +43,8 @@ class Transform:
                 break
         self.name, self.where = name, f"{where} ({data['_target_']})"
         self._data = {k: v for k, v in data.items() if k not in _USELESS}
+        keys = data.get("keys", [])
+        self.keys: list[str] = [keys] if isinstance(keys, str) else [str(key) for key in keys] if isinstance(keys, list) else []
 
     def take(self, key: str, default: Any = None) -> Any:
         """A constant, and it counts as understood."""
@@ -119,13 +122,44 @@ def names(value: Any) -> list[str]:
     return [Transform(item, "transforms").name for item in items or []]
 
 
-def before(transform: Transform) -> Step:
-    """A preprocessing step; raises PackageError."""
+def before(transform: Transform, channels: int = 1) -> Step:
+    """A preprocessing step for so many channels; raises PackageError."""
     if transform.name not in _BEFORE:
         raise PackageError(f"{transform.where} cannot be represented: there is no such step for volumes")
-    step = {"step": transform.name} | _BEFORE[transform.name](transform)
+    make = _BEFORE[transform.name]
+    step = {"step": transform.name} | (_crop_foreground(transform, channels) if make is _crop_foreground else make(transform))
     transform.done()
     return step
+
+
+def joined(transforms: list[Transform]) -> tuple[list[str], list[Transform]]:
+    """The keys that ConcatItems puts together into one image, in this order (none: there is no such step), and the other steps.
+
+    ResampleToMatch onto the first of them goes too: all series are laid over the first in any case. Raises PackageError.
+    """
+    at = next((i for i, t in enumerate(transforms) if t.name == "ConcatItems"), None)
+    if at is None:
+        return [], transforms
+    keys = transforms[at].keys
+    rest = []
+    for number, t in enumerate(transforms):
+        if t.name == "ResampleToMatch" and number < at:
+            t.must("key_dst", (keys[0],), None)
+        elif number != at:
+            rest.append(t)
+    return keys, rest
+
+
+def only_some(step: Step, t: Transform, keys: list[str], names: list[str]) -> Step:
+    """The step with the channels it is for, where it stands before they are put together and is not for all; PackageError."""
+    if not keys:
+        return step
+    chosen = [name for key, name in zip(keys, names, strict=True) if key in t.keys]
+    if not chosen or len(chosen) == len(keys):
+        return step
+    if step["step"] not in OF_VALUES:
+        raise PackageError(f"{t.where} is for some channels only, which cannot be represented: it changes the grid")
+    return step | {"channels": chosen}
 
 
 def _orientation(t: Transform) -> Step:
@@ -157,8 +191,8 @@ def _range(t: Transform) -> Step:
 
 def _scale(t: Transform) -> Step:
     t.must("factor", (None,), None)
-    t.take("channel_wise")
-    return {"minv": float(t.take("minv", 0.0)), "maxv": float(t.take("maxv", 1.0))}
+    found: Step = {"minv": float(t.take("minv", 0.0)), "maxv": float(t.take("maxv", 1.0))}
+    return found | ({"channel_wise": True} if t.flag("channel_wise") else {})
 
 
 def _normalize(t: Transform) -> Step:
@@ -166,16 +200,18 @@ def _normalize(t: Transform) -> Step:
     for key in ("subtrahend", "divisor"):
         value = t.take(key)
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(value, list):
+            raise PackageError(f"{t.where}: '{key}' = {value!r} differs from channel to channel, which cannot be represented")
         if value is not None:
             found[key] = float(value)
     return found
 
 
-def _crop_foreground(t: Transform) -> Step:
+def _crop_foreground(t: Transform, channels: int = 1) -> Step:
     select = t.take("select_fn")
     if select is not None and str(select).replace(" ", "") not in ("$lambdax:x>0",):
         raise PackageError(f"{t.where}: 'select_fn' is code; only 'above 0' can be represented")
-    t.must("channel_indices", (None, 0), None)
+    t.must("channel_indices", (None, 0) if channels == 1 else (None,), None)
     t.must("mode", ("constant",), "constant")
     return {
         "margin": int(t.take("margin", 0)),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from domain.errors import PackageError
-from inference.importing import parts
+from inference.importing import parts, sequences
 from inference.importing.draft import Draft
 from inference.importing.graphs import scores_of_volume
 
@@ -32,6 +32,7 @@ class Sliding:
     behind: list[Step]
     labels: list[str] = field(default_factory=list)
     spacing: tuple[float, float, float] = (2.0, 1.5, 1.5)
+    channels: list[Step] = field(default_factory=list)  # ``[[input.channels]]`` of a network that sees several series
 
 
 def is_argmax(sliding: Sliding) -> bool:
@@ -41,7 +42,7 @@ def is_argmax(sliding: Sliding) -> bool:
 
 def package(source: str, sliding: Sliding, model: Any, output: str = "") -> Draft:
     """The draft; raises PackageError when network and description do not fit."""
-    network, channels = scores_of_volume(model, sliding.window, source, output)
+    network, channels = scores_of_volume(model, sliding.window, source, output, len(sliding.channels) or 1)
     argmax = is_argmax(sliding)
     count = channels - argmax
     if count < 1:
@@ -55,7 +56,7 @@ def package(source: str, sliding: Sliding, model: Any, output: str = "") -> Draf
         if step.get("segments") == "all":
             step["segments"] = numbers
     toml: dict[str, Any] = {
-        "input": parts.input_of_volume(sliding.modality),
+        "input": parts.input_of_volume(sliding.modality) | ({"channels": _of_grid(sliding)} if sliding.channels else {}),
         "network": {
             "file": "network.xml",
             "input": "image",
@@ -70,9 +71,24 @@ def package(source: str, sliding: Sliding, model: Any, output: str = "") -> Draf
     }
     layers = [items] if argmax else [[item] for item in items]
     report = parts.report_of_volume(items, sliding.modality)
-    draft = Draft(source, sliding.name, toml, layers, report, network, case(sliding.modality, sliding.spacing))
-    draft.unknown += parts.private_words(private)
+    draft = Draft(source, sliding.name, toml, layers, report, network, _case(sliding))
+    draft.unknown += parts.private_words(private) + sequences.assumed(sliding.channels)
     return draft
+
+
+def _of_grid(sliding: Sliding) -> list[Step]:
+    """The channels as package.toml has them: the first is of the modality of the input, which is not said again."""
+    first = {key: value for key, value in sliding.channels[0].items() if key not in ("modality", "units")}
+    return [first, *sliding.channels[1:]]
+
+
+def _case(sliding: Sliding) -> dict[str, Any]:
+    """The generated case: for several channels the same volume in the values of each, turned so that they differ."""
+    if not sliding.channels:
+        return case(sliding.modality, sliding.spacing)
+    found = [case(one["modality"], sliding.spacing) for one in sliding.channels]
+    values = [np.roll(each["hu" if "hu" in each else "values"], number, axis=2) for number, each in enumerate(found)]
+    return {"values": np.stack(values).astype(np.float32), "spacing": np.array(sliding.spacing, np.float64)}
 
 
 def case(modality: str, spacing: tuple[float, float, float]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ def register(group: Any) -> None:
     bring.add_argument("--modality", default="", help="CT, MR, PT, US, MG ...")
     bring.add_argument("--orientation", metavar="RAS", default="", help="of the training volumes' axes x, y, z")
     bring.add_argument("--labels", metavar="A,B", default="", help="names of the classes, without the background")
+    bring.add_argument(
+        "--channels", metavar="T1,T2", default="", help="the series a network sees together, in the order of its input"
+    )
     bring.add_argument("--size", metavar="N,N", default="", help="the network's input (rows,columns) or window (three sizes)")
     bring.add_argument("--output", default="", help="name of the output, where there are several")
     bring.add_argument("--mean", metavar="M,M", default="", help="subtracted from values")
@@ -73,6 +76,7 @@ def _import(args: argparse.Namespace) -> int:
         modality=args.modality,
         orientation=args.orientation.upper(),
         labels=[word.strip() for word in args.labels.split(",") if word.strip()],
+        channels=[word.strip() for word in args.channels.split(",") if word.strip()],
         size=_numbers(args.size, int, "--size"),
         output=args.output,
         um_per_pixel=args.um_per_pixel,

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from domain.errors import PackageError
 from inference import golden
-from inference.importing import bundle, transforms
+from inference.importing import bundle, sequences, transforms
 from inference.importing.constants import Code, Configuration
 from inference.importing.options import Options
 from inference.importing.recognised import import_model
 from inference.importing.tree import opened
-from inference.package import load
+from inference.importing.volumes import Sliding
+from inference.package import Package, load
 from tests.inference.importing import zoo
 
 VOLUMES = [name for name, (config, _) in zoo.ZOO.items() if "classification" not in name and "tumor" not in name]
@@ -163,13 +165,97 @@ def test_inferers_and_postprocessing_that_do_not_fit_are_refused(tmp_path: Path,
         import_model(zoo.write(tmp_path / "b", "spleen_ct_segmentation", **{key: value}), tmp_path / "out")
 
 
-def test_several_sequences_at_once_are_refused(tmp_path: Path) -> None:
-    source = zoo.write(tmp_path / "b", "spleen_ct_segmentation")
+def test_the_brain_tumour_network_of_the_zoo_imports_with_its_four_sequences(tmp_path: Path) -> None:
+    pytest.importorskip("monai", reason="MONAI is not installed (extra 'import-torch')")
+    inferer = {"_target_": "SlidingWindowInferer", "roi_size": [48, 48, 24], "overlap": 0.5}  # smaller: quicker here
+    source = zoo.write(tmp_path / "b", "brats_mri_segmentation", inferer=inferer)
+    zoo.random_weights(source, zoo.BRATS[0]["network_def"])
+    made = import_model(source, tmp_path / "out")
+    package = load(tmp_path / "out")
+    assert isinstance(package, Package)
+    assert [channel.name for channel in package.manifest.channels] == ["T1c", "T1", "T2", "FLAIR"]
+    assert [segment.label for segment in package.segments] == ["Tumor core", "Whole tumor", "Enhancing tumor"]
+    assert all(case.agrees for case in golden.check(package))
+    assert any("T1c, T1, T2, FLAIR, in this order" in words for words in made.unknown)
+    headers = [
+        {"SeriesDescription": "t1_mpr_sag KM", "ContrastBolusAgent": "Gadovist"},
+        {"SeriesDescription": "t1_mpr_sag"},
+        {"SeriesDescription": "t2_tse_tra"},
+        {"SeriesDescription": "t2_tirm_tra_dark-fluid"},
+    ]
+    ranks = [[channel.rank(_header(header)) for channel in package.manifest.channels] for header in headers]
+    assert [[rank is not None for rank in row] for row in ranks] == [
+        [i == j or (i, j) == (0, 1) for j in range(4)] for i in range(4)
+    ]
+    assert ranks[0][1] == 1 and ranks[1][1] == 0, "the series without contrast is the better T1"
+
+
+def _header(values: dict[str, str]) -> Dataset:
+    header = Dataset()
+    header.Modality = "MR"
+    for keyword, value in values.items():
+        setattr(header, keyword, value)
+    return header
+
+
+def described(tmp_path: Path, channel_def: Any = None, channels: Any = 4, **changes: Any) -> Sliding:
+    source = zoo.write(tmp_path / "b", "brats_mri_segmentation", **changes)
     about = json.loads((source / "configs" / "metadata.json").read_text())
-    about["network_data_format"]["inputs"]["image"]["num_channels"] = 4
+    about["network_data_format"]["inputs"]["image"] |= {"num_channels": channels, "channel_def": channel_def or {}}
     (source / "configs" / "metadata.json").write_text(json.dumps(about))
-    with pytest.raises(PackageError, match="wants 4 channels"):
-        import_model(source, tmp_path / "out")
+    with opened(source) as tree:
+        return bundle.volume(bundle.read(tree), Options())[0]
+
+
+def test_series_that_are_put_together_by_a_step_are_channels_in_its_order(tmp_path: Path) -> None:
+    keys = ["t2", "adc"]
+    steps = [
+        {"_target_": "LoadImaged", "keys": keys},
+        {"_target_": "ResampleToMatchd", "keys": ["adc"], "key_dst": "t2"},
+        {"_target_": "ScaleIntensityRanged", "keys": ["adc"], "a_min": 0, "a_max": 3000, "b_min": 0, "b_max": 1},
+        {"_target_": "NormalizeIntensityd", "keys": "t2"},
+        {"_target_": "Spacingd", "keys": keys, "pixdim": [0.5, 0.5, 3.0], "mode": "bilinear"},
+        {"_target_": "ConcatItemsd", "keys": keys, "name": "image"},
+    ]
+    found = described(tmp_path / "a", channels=2, preprocessing={"transforms": steps})
+    assert [one["name"] for one in found.channels] == keys and found.modality == "MR"
+    assert [step.get("channels") for step in found.before if step["step"] != "Orientation"] == [["adc"], ["t2"], None]
+    steps[4]["keys"] = ["adc"]
+    with pytest.raises(PackageError, match="for some channels only"):
+        described(tmp_path / "b", channels=2, preprocessing={"transforms": steps})
+    steps[1]["key_dst"] = "adc"
+    with pytest.raises(PackageError, match="'key_dst' = 'adc' cannot"):
+        described(tmp_path / "c", channels=2, preprocessing={"transforms": steps})
+
+
+@pytest.mark.parametrize(
+    ("channel_def", "channels", "words"),
+    [
+        (None, 4, "wants 4 channels .* and none is named: say which with --channels"),
+        ({"0": "T1", "1": "T2"}, 4, "2 are named"),
+        ({"0": "T1", "1": "t1"}, 2, "two channels have one name"),
+        (None, "four", "whole number"),
+    ],
+)
+def test_channels_without_a_name_are_refused(tmp_path: Path, channel_def: Any, channels: Any, words: str) -> None:
+    with pytest.raises(PackageError, match=words):
+        described(tmp_path, channel_def, channels)
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "kind"),
+    [
+        ("T1gd", "MR", "contrast"), ("t1ce", "MR", "contrast"), ("T1-post", "MR", "contrast"), ("T1w", "MR", "*t1*"),
+        ("t2f", "MR", "*flair*"), ("T2w MRI", "MR", "*t2*"), ("ADC", "MR", "ADC"), ("CT", "CT", None), ("PET", "PT", None),
+    ],
+)  # fmt: skip
+def test_names_of_sequences_are_known(name: str, modality: str, kind: str | None) -> None:
+    found = sequences.channel(name, "")
+    assert found["modality"] == modality and found["name"] == name
+    assert kind is None or kind in json.dumps(found["any_of"][0])
+    with pytest.raises(PackageError, match="is no sequence that is known here"):
+        sequences.channel("noise", "")
+    assert sequences.channel("noise", "MR")["any_of"] == [{"description": ["*noise*"]}]
 
 
 def test_expressions_of_constants_are_folded_and_others_are_left_alone() -> None:

@@ -15,10 +15,11 @@ from domain.errors import PackageError
 from domain.jobs import Outcome
 from inference import golden
 from inference.analyse import Analyser
-from inference.importing import nnunet
+from inference.importing import draft, nnunet, volumes
 from inference.importing.draft import toml
 from inference.importing.options import Options
 from inference.importing.recognised import import_model
+from inference.importing.tree import opened
 from inference.package import load
 from node.__main__ import main
 from tests.inference.importing import saved_model
@@ -268,14 +269,10 @@ def test_nnunet_results_with_an_onnx_export_find_a_ball(tmp_path: Path) -> None:
     saved(ov.Model([op.result(both)], [image], "n"), tmp_path / "n.xml")
     with pytest.raises(PackageError, match=r"no checkpoint_final.pth"):
         import_model(source, tmp_path / "out")
-    from inference.importing.tree import opened
-
     with opened(source) as tree:
         plans = tree.data(tree.named("plans.json")[0])
         sliding, unknown = nnunet.described(plans, DATASET, plans["configurations"]["3d_fullres"], Options(orientation="LAS"))
     assert sliding.before[0] == {"step": "Orientation", "axcodes": "SAL"} and any("LAS" in words for words in unknown)
-    from inference.importing import draft, volumes
-
     sliding.name = "ball"
     made = volumes.package("nnU-Net", sliding, ov.Core().read_model(tmp_path / "n.xml"))
     draft.write(made, tmp_path / "ball")
@@ -324,6 +321,40 @@ def test_nnunet_checkpoints_are_read_as_tensors_and_their_architecture_is_built(
     assert any("without mirroring" in words for words in made.unknown)
 
 
+def test_several_channels_of_nnunet_are_series_with_a_normalisation_each(tmp_path: Path) -> None:
+    """Each channel with its own modality and normalisation; a normalisation that is the same for all is one step."""
+    dataset = {
+        "channel_names": {"0": "CT", "1": "PET"},
+        "labels": {"background": 0, "bone": [1], "tumor": [2]},
+        "file_ending": ".x",
+    }
+    plans = changed(normalization_schemes=["CTNormalization", "ZScoreNormalization"], use_mask_for_norm=[False, False])
+    image = op.parameter([1, 2, 32, 48, 48], np.float32, name="x")
+    image.get_output_tensor(0).set_names({"x"})
+    same = op.add(image, op.constant(np.float32(0.233)))
+    same.output(0).get_tensor().set_names({"y"})
+    saved(ov.Model([op.result(same)], [image], "n"), tmp_path / "n.xml")
+    sliding, unknown = nnunet.described(plans, dataset, plans["configurations"]["3d_fullres"], Options())
+    assert [(one["name"], one["modality"], one["units"]) for one in sliding.channels] == [
+        ("CT", "CT", "HU"),
+        ("PET", "PT", "SUVbw"),
+    ]
+    assert [(step["step"], step.get("channels")) for step in sliding.before[2:4]] == [
+        ("CTNormalization", ["CT"]),
+        ("ZScoreNormalization", ["PET"]),
+    ]
+    assert unknown
+    sliding.name = "two"
+    made = volumes.package("nnU-Net", sliding, ov.Core().read_model(tmp_path / "n.xml"))
+    draft.write(made, tmp_path / "out")
+    package = works(tmp_path / "out")
+    assert [channel.contract.modality for channel in package.manifest.channels] == ["CT", "PT"]
+    alike = changed(normalization_schemes=["ZScoreNormalization"] * 2, use_mask_for_norm=[True] * 2)
+    mr = {**DATASET, "channel_names": {"0": "T1w", "1": "T2w"}}
+    sliding, _ = nnunet.described(alike, mr, alike["configurations"]["3d_fullres"], Options())
+    assert sliding.before[2] == {"step": "ZScoreNormalization", "use_mask_for_norm": True}
+
+
 def test_older_plans_name_the_same_architecture_in_other_words() -> None:
     configuration = {
         "conv_kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]], "pool_op_kernel_sizes": [[1, 1, 1], [1, 2, 2], [2, 2, 2]],
@@ -339,7 +370,9 @@ def test_older_plans_name_the_same_architecture_in_other_words() -> None:
         (changed(previous_stage="3d_lowres"), None, "cascade"),
         (changed(normalization_schemes=["MyNormalization"]), None, "'MyNormalization' cannot"),
         (changed(resampling_fn_data="resample_torch_fornnunet"), None, "resample_torch_fornnunet"),
-        (None, {**DATASET, "channel_names": {"0": "T1", "1": "T2"}}, "wants 2 channels"),
+        (None, {**DATASET, "channel_names": {"0": "T1", "1": "what"}}, "'what' is no sequence that is known here"),
+        (None, {**DATASET, "channel_names": {"0": "T1", "1": "T1"}}, "two channels have one name"),
+        (None, {**DATASET, "channel_names": ["CT"]}, "'channel_names' must name each channel"),
         (None, {**DATASET, "channel_names": {"0": "noise"}}, "'noise' is no modality"),
         (None, {**DATASET, "labels": {"background": 0, "a": 2}}, "without gaps"),
     ],
@@ -359,8 +392,6 @@ def test_regions_of_nnunet_overlap(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'import-torch')")
     del torch
     del onnx  # written by whoever exports; the description is what matters here
-    from inference.importing.tree import opened
-
     with opened(source) as tree:
         dataset = tree.data(tree.named("dataset.json")[0])
     sliding, _ = nnunet.described(PLANS, dataset, PLANS["configurations"]["3d_fullres"], Options())
