@@ -78,7 +78,7 @@ def _head(content: Content, grid: Grid, described: Dataset, filled: Sequence[int
     for element in list(head.values()):  # those within sequences are corrected when they are written
         if element.VR in AMBIGUOUS_VR:
             correct_ambiguous_vr_element(element, head, True)
-    images = [_reference(image) for image in grid.images]
+    images = [_reference(*image) for image in grid.references]
     series = explicit.sequence(0x0008114A, images) + explicit.text(0x0020000E, "UI", grid.series_uid)
     _add_raw(head, 0x00081115, explicit.item(series))
     _add_raw(head, 0x00082112, b"".join(images))
@@ -111,10 +111,8 @@ def _is_volume(content: Content, grid: Grid, filled: Sequence[int]) -> bool:
     return spacing is not None and spacing > 0
 
 
-def _reference(image: Dataset) -> bytes:
-    return explicit.item(
-        explicit.text(0x00081150, "UI", str(image.SOPClassUID)), explicit.text(0x00081155, "UI", str(image.SOPInstanceUID))
-    )
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    return explicit.item(explicit.text(0x00081150, "UI", sop_class_uid), explicit.text(0x00081155, "UI", sop_instance_uid))
 
 
 def _add_raw(dataset: Dataset, tag: int, items: bytes) -> None:

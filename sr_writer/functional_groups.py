@@ -47,8 +47,8 @@ def stack_dimension(head: Dataset) -> None:
 
 def _derivation(plane: Plane) -> bytes:
     source = [
-        explicit.text(0x00081150, "UI", str(plane.header.SOPClassUID)),
-        explicit.text(0x00081155, "UI", str(plane.header.SOPInstanceUID)),
+        explicit.text(0x00081150, "UI", plane.sop_class_uid),
+        explicit.text(0x00081155, "UI", plane.sop_instance_uid),
         *([explicit.text(0x00081160, "IS", str(plane.frame))] if plane.frame else []),
         _PRESERVED,
         _PURPOSE,

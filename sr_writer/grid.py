@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
-from pydicom.valuerep import DS
+from pydicom.valuerep import format_number_as_ds, is_valid_ds
 
 from domain.errors import PermanentError
-from sr_writer.source import by_uid, has_plane, is_image, stand_in
+from sr_writer.source import by_uid, has_plane, is_image, stand_in, value
 
+_CLASS, _UID, _FRAMES = Tag("SOPClassUID"), Tag("SOPInstanceUID"), Tag("NumberOfFrames")
+_GROUPS: Final = Tag("PerFrameFunctionalGroupsSequence")
+_POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
+_COMMON: Final = tuple(Tag(keyword) for keyword in ("Rows", "Columns", "FrameOfReferenceUID", "SeriesInstanceUID"))
 SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 
 
@@ -32,6 +38,8 @@ class Plane:
     written, empty where there is none."""
 
     header: Dataset
+    sop_class_uid: str
+    sop_instance_uid: str
     frame: int | None
     position: tuple[str, ...] = ()
     orientation: tuple[float, ...] = ()
@@ -64,6 +72,11 @@ class Grid:
         return list({id(plane.header): plane.header for plane in self.planes}.values())
 
     @property
+    def references(self) -> list[tuple[str, str]]:
+        """SOP Class and Instance UID of the images, each once."""
+        return list({id(plane.header): (plane.sop_class_uid, plane.sop_instance_uid) for plane in self.planes}.values())
+
+    @property
     def orientation(self) -> list[float]:
         """Image Orientation (Patient)."""
         return list(self.planes[0].orientation)
@@ -92,7 +105,7 @@ def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Datase
         raise PermanentError(f"{len(missing)} of {len(set(uids))} segmented images have no usable header.")
     first = known[uids[0]]
     if first.SOPClassUID == SLIDE:
-        return Grid(Kind.SLIDE, (Plane(first, None),), study_uid)
+        return Grid(Kind.SLIDE, (Plane(first, SLIDE, uids[0], None),), study_uid)
     numbers: Sequence[int | None] = [
         frame if _multi(known[uid]) else None for uid, frame in zip(uids, frames or [1] * len(uids), strict=True)
     ]
@@ -119,28 +132,35 @@ def _kind(header: Dataset) -> Kind:
 
 
 def _multi(header: Dataset) -> bool:
-    return int(header.get("NumberOfFrames") or 1) > 1 or bool(header.get("PerFrameFunctionalGroupsSequence"))
+    return int(value(header, _FRAMES) or 1) > 1 or bool(value(header, _GROUPS))
 
 
 def _plane(kind: Kind, header: Dataset, frame: int | None) -> Plane:
+    named = str(value(header, _CLASS)), str(value(header, _UID))
     if kind is Kind.PLAIN:
-        return Plane(header, frame)
+        return Plane(header, *named, frame)
     try:
         found = _geometry(header, frame)
         position, orientation = found["ImagePositionPatient"], found["ImageOrientationPatient"]
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise PermanentError("A segmented image has no position, orientation or spacing.") from error
     # As highdicom writes them: those of single-frame images are formatted anew, those of frames are copied.
-    written = tuple(str(value if kind is Kind.FRAMES else DS(value, auto_format=True)) for value in position)
+    written = tuple(str(number) if kind is Kind.FRAMES else _decimal(str(number)) for number in position)
     if len(written) != 3:
         raise PermanentError("A segmented image has no position of three numbers.")
-    return Plane(header, frame, written, tuple(float(value) for value in orientation))
+    return Plane(header, *named, frame, written, tuple(float(number) for number in orientation))
+
+
+@lru_cache(maxsize=4096)
+def _decimal(number: str) -> str:
+    """A number as Decimal String (PS3.5 section 6.2): as it stands where it may, else rounded to 16 characters."""
+    return number if is_valid_ds(number) else format_number_as_ds(float(number))
 
 
 def _geometry(header: Dataset, frame: int | None) -> dict[str, Any]:
     """Position, orientation and pixel measures of one plane, from wherever its header keeps them (PS3.3 C.7.6.2, C.7.6.16.2)."""
     if frame is None:
-        return {keyword: header[keyword].value for keyword in ("ImagePositionPatient", "ImageOrientationPatient")}
+        return {"ImagePositionPatient": header[_POSITION].value, "ImageOrientationPatient": header[_ORIENTATION].value}
     own = header.PerFrameFunctionalGroupsSequence[frame - 1]
     shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
 
@@ -159,9 +179,7 @@ def _uniform(kind: Kind, planes: Sequence[Plane]) -> None:
     """Raises PermanentError when the planes cannot be those of one SEG (PS3.3 C.8.20.3, A.51)."""
     seen = set()
     for plane in planes:
-        header = plane.header
-        uids = str(header.get("FrameOfReferenceUID", "")), str(header.SeriesInstanceUID)
-        seen.add((header.Rows, header.Columns, *uids, plane.orientation))
+        seen.add((*(str(value(plane.header, tag)) for tag in _COMMON), plane.orientation))
     if len(seen) != 1:
         raise PermanentError("The segmented images differ in size, orientation, frame of reference or series.")
     if len({(id(plane.header), plane.frame) for plane in planes}) != len(planes):

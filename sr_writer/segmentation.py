@@ -1,6 +1,7 @@
 """The Segmentation (PS3.3 A.51): on the grid of the images, readable by every viewer that reads its type."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 import highdicom as hd
@@ -11,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from domain.errors import PermanentError
-from domain.results import Algorithm, Segment
+from domain.results import Algorithm, Code, Segment
 from sr_writer.codes import AI_FAMILY, concept
 from sr_writer.content import FULL, Content
 from sr_writer.document import Document
@@ -58,14 +59,17 @@ def _described(
     content: Content, grid: Grid, planes: Sequence[Plane], array: npt.NDArray[np.generic], heading: Heading
 ) -> Dataset:
     slide = grid.kind is Kind.SLIDE
-    algorithm = algorithm_identification(heading.algorithm)  # one for all segments: nobody changes it
+    algorithm, coded = (
+        algorithm_identification(heading.algorithm),
+        cache(concept),
+    )  # the same for many segments: nobody changes them
     # TILED_SPARSE: what Slim shows and dciodvfy knows; tiles without a pixel are left out.
     tiled = hd.DimensionOrganizationTypeValues.TILED_SPARSE if slide else None
     dataset = hd.seg.Segmentation(
         source_images=grid.sources(planes),
         pixel_array=array,
         segmentation_type=content.type,
-        segment_descriptions=[_segment(n, s, algorithm, heading) for n, s in content.segments.items()],
+        segment_descriptions=[_segment(n, s, algorithm, heading, coded) for n, s in content.segments.items()],
         manufacturer_model_name=short(heading.algorithm.name),
         software_versions=short(heading.algorithm.version),
         device_serial_number=heading.algorithm.digest[:16] or "0",
@@ -96,13 +100,17 @@ def _words(content: Content) -> str:
 
 
 def _segment(
-    number: int, segment: Segment, algorithm: hd.AlgorithmIdentificationSequence, heading: Heading
+    number: int,
+    segment: Segment,
+    algorithm: hd.AlgorithmIdentificationSequence,
+    heading: Heading,
+    coded: Callable[[Code], hd.sr.CodedConcept],
 ) -> hd.seg.SegmentDescription:
     item = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=short(segment.label),
-        segmented_property_category=concept(segment.category),
-        segmented_property_type=concept(segment.type),
+        segmented_property_category=coded(segment.category),
+        segmented_property_type=coded(segment.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_uid=heading.tracking_uid(segment.tracking_id),

@@ -31,13 +31,12 @@ class Survey:
 
 def survey(labels: Labels) -> Survey:
     """Look through all layers. Raises PermanentError when a label stands in two of them: only one can be its own."""
-    lines = [
-        np.column_stack([np.full(len(found), layer), np.full(len(found), plane), found])
-        for layer, volume in enumerate(labels.layers)
-        for plane, pixels in enumerate(volume)
-        if len(found := _lines(pixels))
-    ]
-    table = np.concatenate(lines) if lines else np.empty((0, 5), np.intp)
+    found = [(layer, plane, _lines(pixels)) for layer, volume in enumerate(labels.layers) for plane, pixels in enumerate(volume)]
+    counts = [len(lines) for _, _, lines in found]
+    places = np.repeat(np.array([place for *place, _ in found], np.intp).reshape(-1, 2), counts, axis=0)
+    table = (
+        np.concatenate([places, np.concatenate([lines for *_, lines in found])], axis=1) if found else np.empty((0, 5), np.intp)
+    )
     made = Survey(*(np.ascontiguousarray(column) for column in table.T))
     if len(np.unique(np.column_stack([made.layer, made.label]), axis=0)) != len(np.unique(made.label)):
         raise PermanentError("A segment has voxels in two layers of the labels.")
@@ -56,15 +55,17 @@ def _lines(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.intp]:
     flat = pixels.ravel()
     if _empty(flat):
         return np.empty((0, 3), np.intp)
-    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
-    starts = np.append(0, ends[:-1] + 1)
+    within = np.flatnonzero(flat[1:] != flat[:-1])
+    starts, ends = np.zeros(len(within) + 1, np.intp), np.full(len(within) + 1, flat.size - 1)
+    starts[1:], ends[:-1] = within + 1, within
     values = flat[ends]
     order = np.argsort(values, kind="stable")
     values = values[order]
     heads = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     tails = np.append(heads[1:], len(values)) - 1
-    columns = pixels.shape[1]
-    lines = np.column_stack([values[heads], starts[order][heads] // columns, ends[order][tails] // columns]).astype(np.intp)
+    lines = np.empty((len(heads), 3), np.intp)
+    lines[:, 0], lines[:, 1], lines[:, 2] = values[heads], starts[order[heads]], ends[order[tails]]
+    lines[:, 1:] //= pixels.shape[1]
     return np.asarray(lines[lines[:, 0] != 0])
 
 
