@@ -31,7 +31,7 @@ CASES = {
     "frames": many(grids.case(grids.enhanced(6, 64, 64), outputs=("sr",)), 2, frame=4),
     "oblique": many(cases.positive(Series(orientation=(0.8, 0.6, 0.0, -0.48, 0.64, 0.6)), outputs=("sr",)), 2),
 }
-VALIDATED = ("slide", "loop", "photograph", "frames")  # by PixelMed, which ends for want of memory at a hundred findings
+VALIDATED = [name for name in CASES if name != "ten thousand"]  # by PixelMed, which takes 45 s for a thousand findings
 
 
 @pytest.fixture(scope="module")
