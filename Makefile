@@ -43,7 +43,8 @@ ohif: install-test peers
 	$(BIN)/python -m pytest -m viewer tests/ohif
 
 bench: install-test peers
-	for name in ingest turnaround; do $(BIN)/python -m bench $$name || exit 1; done
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,bench]"
+	for name in ingest sending results slides turnaround inference; do $(BIN)/python -m bench $$name || failed=1; done; exit $${failed:-0}
 
 clean:
 	rm -rf .venv .installed .installed-test ancilla-demo

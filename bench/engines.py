@@ -81,7 +81,7 @@ def onnxruntime(inputs: Inputs, folder: Path) -> tuple[str, Measure, Measure]:
 
         from training.chest_ct_opacity.network import Labeller, Network
     except ImportError as error:
-        raise UnmeasurableError(f"{error.name} is not here: pip install '.[train]' onnx onnxruntime") from error
+        raise UnmeasurableError(f"{error.name} is not here: pip install '.[test,bench]'") from error
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
