@@ -58,7 +58,7 @@ class Network:
     file: str
     input: str
     size: tuple[int, int]
-    way: str  # "whole" or "tiles"
+    way: str  # "whole" or "tiles"; a slide is read in tiles of ``size`` whatever the way of images
     scale: float
     um_per_pixel: float  # slides
     overlap: int

@@ -115,8 +115,9 @@ def _quality(table: Table) -> Quality:
 
 def _network(table: Table, kind: str, known: tuple[int, ...]) -> Network:
     rows, columns = table.integers("size", 2, 2, 16, 4096)
-    way = table.choice("way", ("whole", "tiles") if kind == "images" else ("tiles",))
+    way = table.choice("way", ("tiles",) if kind == "slide" else ("whole", "tiles"))
     tiles = way == "tiles"
+    cut = tiles or kind == "any"  # a slide is always read in tiles
     outputs = tuple(_output(output, known) for output in table.tables("outputs"))
     network = Network(
         file=table.text("file", 100),
@@ -125,8 +126,8 @@ def _network(table: Table, kind: str, known: tuple[int, ...]) -> Network:
         way=way,
         scale=table.number("scale", 0.01, 8, 1.0) if tiles and kind != "slide" else 1.0,
         um_per_pixel=table.number("um_per_pixel", 0.05, 100) if kind != "images" else 0.0,
-        overlap=table.integer("overlap", 0, min(rows, columns) // 2, min(rows, columns) // 8) if tiles else 0,
-        blend=table.choice("blend", ("gaussian", "constant"), "gaussian") if tiles else "constant",
+        overlap=table.integer("overlap", 0, min(rows, columns) // 2, min(rows, columns) // 8) if cut else 0,
+        blend=table.choice("blend", ("gaussian", "constant"), "gaussian") if cut else "constant",
         outputs=outputs,
         fit="letterbox" if tiles else table.choice("fit", ("letterbox", "stretch"), "letterbox"),
     )

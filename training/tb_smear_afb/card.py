@@ -34,6 +34,7 @@ def render(figures: dict[str, Any], text: str) -> str:
         "TRAINED": f"{figures['trained_fields']:g}",
         "CHANGES": "\n".join(f"| {name} | {value:g} |" for name, value in figures["changes"].items()),
         "SCALES": "\n".join(f"| {s['width']} ({name}) | {s['f1']:g} | {s['ms']} |" for name, s in figures["scales"].items()),
+        "SCANNED": ", ".join(f"{value:g} at {um}" for um, value in figures["scanned"].items()),
         "SMEARS": f"{grades['smears_per_grade']}",
         "GRADES": ", ".join(f"{name} {share:g}" for name, share in grades["right"].items()),
         "RIGHT": f"{grades['right_all']:g}",

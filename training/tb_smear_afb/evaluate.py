@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import torch
+from PIL import Image
 from scipy import ndimage
 
 from training.microscopy import decode, score
@@ -18,6 +19,8 @@ from training.tb_smear_afb.fields import SmearField
 from training.tb_smear_afb.where import CHECKPOINT, HEIGHT, PACKAGE, WIDTH
 
 FIGURES = Path(__file__).parent / "figures.json"
+UM = 0.1  # micrometres of a pixel of the network's input, as package.toml has it for slides
+SCANNERS = (0.12, 0.17, 0.25)  # micrometres a pixel
 SLACK = 5.0  # pixels of the input: 10 of the stored field
 MADE_SEEDS = range(7000, 7012)
 Pixels = npt.NDArray[np.uint8]
@@ -108,6 +111,17 @@ def _scales(data: Path) -> dict[str, Any]:
     return table
 
 
+def _scanned(network: Any, held: list[SmearField]) -> dict[str, Any]:
+    """F1 on the fields as a slide scanner would have seen them: at fewer pixels, then brought to those of the network's input."""
+
+    def seen(pixels: Pixels, um: float) -> Pixels:
+        small = [round(n * UM / um) for n in (WIDTH, HEIGHT)]
+        image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
+        return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+
+    return {f"{um:g}": _scored(network, [SmearField(f.name, seen(f.pixels, um), f.boxes) for f in held])["f1"] for um in SCANNERS}
+
+
 def _inside(found: decode.Found) -> decode.Found:
     """Without what lies within 12 pixels of the border: there the emptied fields keep bacilli that nobody boxed."""
     middle = np.array([WIDTH, HEIGHT]) / 2
@@ -163,6 +177,7 @@ def measure(data: Path) -> dict[str, Any]:
     }
     figures["changes"] = _changed(networks["int8"], held)
     figures["scales"] = _scales(data)
+    figures["scanned"] = _scanned(networks["int8"], held)
     figures["made_up"] = _clusters(networks["int8"])
     figures["grades"] = _graded(networks["int8"], held)
     return figures
