@@ -56,7 +56,8 @@ def _map(role: str, field: Field, label: str, grid: Grid, heading: Heading) -> D
         **heading.arguments(role),
     )
     dataset.ContentCreatorName = ""  # type 2 (PS3.3 table 10-12); highdicom 0.28 leaves it out, dcmqi refuses without
-    heading.place(dataset)
+    if not slide or heading.first.get("BodyPartExamined"):  # specimens have no side
+        heading.place(dataset)
     if slide:
         dataset.PatientOrientation = ""
     if grid.kind is Kind.FRAMES:

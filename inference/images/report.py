@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.jobs import Outcome
-from domain.results import Analysis, Code, Evaluation, Finding, Labels, Line, Marks, Measurement, Outline, Statement
+from domain.results import Analysis, Code, Evaluation, Field, Finding, Labels, Line, Marks, Measurement, Outline, Statement
 from inference import wording
 from inference.images import labels as labelling
 from inference.images import pictures
@@ -38,9 +38,9 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
     chosen = [_chosen(package, item, reading.tally) for item in plan.findings if item.when in when]
     findings = tuple(f for item in chosen for f in _findings(package, item, reading.tally))
     marks = tuple(m for item in plan.marks if item.when in when for m in _marks(package, item, reading.tally))
-    labels = labelling.labels(reading.tally, [(c.things, c.order) for c in chosen])
+    labels, fields, drawn_notes = _maps(reading, chosen)
     positive = reading.outcome is Outcome.POSITIVE
-    notes = (*reading.notes, *_pixel_note(findings))
+    notes = (*reading.notes, *drawn_notes, *_pixel_note(findings))
     return Analysis(
         outcome=reading.outcome,
         summary=wording.fill(plan.summary_positive if positive else plan.summary_negative, words(plan, reading.values)),
@@ -53,8 +53,25 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
         notes=notes,
         marks=marks,
         partial=reading.partial,
-        fields=labelling.fields(reading.tally, [(c.things, c.order) for c in chosen]),
+        fields=fields,
     )
+
+
+def _maps(reading: Reading, chosen: Sequence[Chosen]) -> tuple[Labels | None, tuple[Field, ...], tuple[str, ...]]:
+    """Segments and probabilities: of the images that findings are drawn on, or of a slide, which was drawn tile by tile.
+
+    Of a negative slide only segments that some finding tells of in any case.
+    """
+    drawn = reading.tally.drawn
+    if drawn is None:
+        pairs = [(c.things, c.order) for c in chosen]
+        return labelling.labels(reading.tally, pairs), labelling.fields(reading.tally, pairs), ()
+    labels = drawn.labels
+    if labels is not None and reading.outcome is not Outcome.POSITIVE:
+        always = {number for c in chosen for number in c.plan.pick.classes}
+        layers = np.where(np.isin(labels.layers, sorted(always)), labels.layers, 0)
+        labels = Labels(layers, labels.sop_instance_uids) if layers.any() else None
+    return labels, drawn.fields, drawn.notes
 
 
 def _is_used(number: int, labels: Labels | None, findings: Sequence[Finding]) -> bool:

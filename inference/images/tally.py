@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from domain.results import Field, Labels
 from inference.images.calibration import Region, at
 from inference.images.quality import Look
 from inference.objects import shape
@@ -49,12 +50,25 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """Maps of a slide on levels of it, and notes on what could not be drawn."""
+
+    labels: Labels | None
+    fields: tuple[Field, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
-    """``things`` has one object for each thing (of a cine: its best sighting), ``objects`` every sighting."""
+    """``things`` has one object for each thing (of a cine: its best sighting), ``objects`` every sighting.
+
+    ``drawn``: the maps of a slide.
+    """
 
     images: tuple[Seen, ...]
     objects: Objects
     things: Objects
+    drawn: Drawn | None = None
 
     def of_image(self, index: int) -> "Tally":
         """The same of one image: every object in it counts."""

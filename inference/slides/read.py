@@ -20,6 +20,7 @@ from inference.objects import crops as cropping
 from inference.objects import suppress
 from inference.objects.table import Objects, empty, joined
 from inference.running import ahead
+from inference.slides.drawing import Drawing
 from inference.slides.pyramid import Slide
 from inference.slides.tissue import TissueMap, is_tissue, tissue_map
 
@@ -55,6 +56,7 @@ class SlideReader:
     def read(self) -> Tally:
         """Everything found; raises UnsuitableError when there is nothing to look at or a tile cannot be decoded."""
         parts, scores, area, looked = [], [], 0.0, 0
+        drawing = Drawing(self._manifest, self._slide, (self._scale[0], self._scale[1]))
         covered: dict[int, float] = {}
         for tile, answers in self._networks.images(self._inputs()):
             wide = replace(tile.place, core=self._widened(tile.place.core))
@@ -65,13 +67,14 @@ class SlideReader:
             scores.append(found.scores)
             for number, pixels in covered_by(found.maps, self._manifest, tile.place.core).items():
                 covered[number] = covered.get(number, 0.0) + pixels
+            drawing.paint(found.maps, found.scores, tile.place.core)
             area += (tile.place.core[2] - tile.place.core[0]) * (tile.place.core[3] - tile.place.core[1])
             looked += 1
         if not looked:
             raise UnsuitableError(Reason.OTHER, "There is no tissue on the slide.")
         objects = self._second_look(self._once(joined([part for part in parts if len(part)] or [empty()])))
         of_tiles = {name: np.stack([score[name] for score in scores]) for name in scores[0]}
-        return Tally((self._seen(of_tiles, area, covered),), objects, objects)
+        return Tally((self._seen(of_tiles, area, covered),), objects, objects, drawing.finished(objects))
 
     def _seen(self, scores: dict[str, npt.NDArray[np.float32]], area: float, covered: dict[int, float]) -> Seen:
         base, contract = self._slide.base, self._manifest.contract

@@ -444,3 +444,50 @@ def write_stains(folder: Path) -> Path:
     }
     cases = {"case-01": {"images": field([], 100, 100, [(50, 50)])[np.newaxis]}}
     return write(folder, toml, SPOTS, report, {"network.xml": _model(image, {"red": labels})}, cases)
+
+
+AREA_OUTPUT = '[[network.outputs]]\nname = "area"\nkind = "probability"\nclasses = [1]\n\n'
+AREA_TOML = (
+    SLIDE_TOML[: SLIDE_TOML.index("[[network.outputs]]")].replace("test-spots", "test-area") + AREA_OUTPUT + "[precision]\n"
+)
+SHAPES_TOML = AREA_TOML.replace("[precision]", '[[objects]]\nfrom = "area"\nmin_area = 300\n\n[precision]')
+AREA: dict[str, Any] = {"segmentAttributes": [[segment(1, "Tumour", ("108369006", "SCT", "Neoplasm"))]]}
+AREA_REPORT: dict[str, Any] = {
+    "quantities": {"share": {"measure": "AreaFraction", "classes": [1]}},
+    "positive": [{"quantity": "share", "at_least": 1.0}],
+    "summary": {"positive": "Tumour covers {share:.1f} %.", "negative": "No tumour, {share:.1f} %."},
+    "statements": [
+        {
+            "name": "share",
+            "when": "always",
+            "finding": code(("108369006", "SCT", "Neoplasm")),
+            "measurements": [{"quantity": "share", "name": private("share", "Share of tumour")}],
+        }
+    ],
+    "key_images": {"caption": "{label}"},
+}
+
+
+def redness(size: int = 64) -> ov.Model:
+    """The probability is how much redder than green a block of two by two pixels is."""
+    image, values = _input(size, size)
+    red = op.relu(op.subtract(_channel(values, 0), _channel(values, 1)))
+    return _model(image, {"area": op.avg_pool(op.transpose(red, [0, 3, 1, 2]), [2, 2], [0, 0], [0, 0], [2, 2], False)})
+
+
+def tissue_of(rows: int, columns: int, box: tuple[int, int, int, int] | None) -> np.ndarray:
+    """A pale blue slide with a red ellipse in a box (left, top, columns, rows)."""
+    image = np.full((rows, columns, 3), (200, 215, 230), np.uint8)
+    if box is not None:
+        y, x = np.mgrid[:rows, :columns]
+        left, top, wide, high = box
+        inside = ((x - left - wide / 2) / (wide / 2)) ** 2 + ((y - top - high / 2) / (high / 2)) ** 2 < 1
+        image[inside] = (250, 20, 60)
+    return image
+
+
+def write_area(folder: Path, toml: str = AREA_TOML, least: float = 1.0) -> Path:
+    """A segmentation of slides: red is tumour; positive from ``least`` per cent on."""
+    cases = {"case-01": {"images": tissue_of(100, 120, (20, 20, 60, 50))[np.newaxis]}}
+    report = AREA_REPORT | {"positive": [{"quantity": "share", "at_least": least}]}
+    return write(folder, toml, AREA, report, {"network.xml": redness()}, cases)

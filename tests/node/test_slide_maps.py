@@ -1,0 +1,118 @@
+"""A whole slide that wsidicom wrote, through a whole order: tiled segmentation and heat map on one of its levels, read back."""
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import JPEGBaseline8Bit
+
+from domain.jobs import Answer, Order, Outcome
+from inference.package import load
+from inference.source import open_source
+from node import work
+from tests import image_objects as objects
+from tests.ct_series import part10
+from tests.inference import image_package
+from tests.inference.image_package import tissue_of
+from tests.node.test_images import QUIET
+from tests.node.test_work import AT
+from tests.sr_writer.test_peers import complaints, run
+
+pytestmark = pytest.mark.peer
+wsidicom = pytest.importorskip("wsidicom", reason="wsidicom is not installed (extra 'test')")
+
+# dicom3tools of 2022 is older than this value of the frame type of maps (PS3.3 C.8.16.1.4).
+NEWER = "Unrecognized defined term <QUANTITY>"
+BOX = (130, 90, 300, 220)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The files of a slide of 800 x 600 pixels with three levels, as wsidicom writes them."""
+    folder = tmp_path_factory.mktemp("slide")
+    pixels = tissue_of(600, 800, BOX)
+    for number, n in ((1, 1), (2, 2), (3, 4)):
+        level = objects.level(pixels[::n, ::n], 128, 0.5 * n, number, JPEGBaseline8Bit)
+        (folder / f"{number}.dcm").write_bytes(part10(level))
+    (folder / "written").mkdir()
+    with wsidicom.WsiDicom.open(folder) as opened:
+        return [Path(file).read_bytes() for file in opened.save(folder / "written")]
+
+
+def answer(package: Path, slide: list[bytes], folder: Path) -> tuple[Answer, dict[str, Path]]:
+    sources = [open_source(data) for data in slide]
+    order = Order(
+        job_id=1,
+        token=1,
+        study_uid=str(sources[0].header.StudyInstanceUID),
+        revision=1,
+        package=str(package),
+        package_digest=load(package).digest,
+        input_digest="ab" * 32,
+        instances=(),
+        spool_dir="",
+        out_dir=str(folder / "results"),
+        data_dir=str(folder),
+        started_at=AT,
+        institution="Test",
+        device_uid="2.25.1",
+        outputs=("seg", "pm", "sr"),
+        threads=1,
+    )
+    given = work.respond(order, lambda: sources)
+    return given, {artifact.role: folder / artifact.path for artifact in given.artifacts}
+
+
+def assert_valid(files: dict[str, Path]) -> None:
+    for role, path in files.items():
+        if path.suffix == ".dcm":
+            said = complaints(run("dciodvfy", path), "Error", "Warning", "Abort")
+            assert (role, [line for line in said if not any(noise in line for noise in (*QUIET, NEWER))]) == (role, [])
+
+
+def level_of(slide: list[bytes], columns: int) -> pydicom.Dataset:
+    levels = [open_source(data).header for data in slide]
+    return next(level for level in levels if level.TotalPixelMatrixColumns == columns)
+
+
+def test_segments_and_probabilities_lie_on_a_level_of_the_slide(slide: list[bytes], tmp_path: Path) -> None:
+    toml = image_package.AREA_TOML.replace("um_per_pixel = 0.5", "um_per_pixel = 1.0")
+    package = image_package.sealed(image_package.write_area(tmp_path / "package", toml))
+    given, files = answer(package, slide, tmp_path)
+    assert given.outcome is Outcome.POSITIVE
+    assert_valid(files)
+    level = level_of(slide, 400)  # one micrometre per pixel, as the network's input
+    truth = tissue_of(600, 800, BOX)[::2, ::2, 0] == 250
+
+    seg = hd.seg.segread(files["seg"])
+    assert str(seg.DimensionOrganizationType) == "TILED_SPARSE"
+    assert {str(ref.ReferencedSOPInstanceUID) for ref in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence} == {
+        str(level.SOPInstanceUID)
+    }
+    mask = seg.get_total_pixel_matrix(combine_segments=True)
+    assert mask.shape == (300, 400)
+    assert 2 * ((mask == 1) & truth).sum() / ((mask == 1).sum() + truth.sum()) > 0.97
+
+    heat = pydicom.dcmread(files["pm"])
+    assert (heat.TotalPixelMatrixRows, heat.TotalPixelMatrixColumns) == (300, 400)
+    matrix = np.zeros((300, 400), np.float32)
+    tiles = np.frombuffer(heat.FloatPixelData, "<f4").reshape(-1, heat.Rows, heat.Columns)
+    for tile, group in zip(tiles, heat.PerFrameFunctionalGroupsSequence, strict=True):
+        place = group.PlanePositionSlideSequence[0]
+        top, left = place.RowPositionInTotalImagePixelMatrix - 1, place.ColumnPositionInTotalImagePixelMatrix - 1
+        part = matrix[top : top + heat.Rows, left : left + heat.Columns]
+        part[...] = tile[: part.shape[0], : part.shape[1]]
+    assert matrix[truth].mean() == pytest.approx(230 / 255, abs=0.05) and matrix[~truth].mean() < 0.05
+
+
+def test_a_classifier_of_tiles_gives_a_heat_map(slide: list[bytes], tmp_path: Path) -> None:
+    package = image_package.sealed(image_package.write_patches(tmp_path / "package"))
+    given, files = answer(package, slide, tmp_path)
+    assert given.outcome is Outcome.POSITIVE
+    assert_valid(files)
+    heat = pydicom.dcmread(files["pm"])
+    mapping = heat.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    assert mapping.LUTExplanation == "Probability of tumour"
+    assert (heat.TotalPixelMatrixRows, heat.TotalPixelMatrixColumns) == (600, 800)
