@@ -35,6 +35,15 @@ class Studies:
             found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
             return [study_of(row) for row in found]
 
+    def next_due(self) -> float | None:
+        """Seconds until the next receiving study will have been quiet for long enough, as far as is written down; None: no study
+        is waited for."""
+        now = self._database.now()
+        waiting = (studies.c.state == StudyState.RECEIVING, studies.c.quiet_at > now)
+        with self._database.read(latest=False) as connection:
+            at = connection.execute(select(func.min(studies.c.quiet_at)).where(*waiting)).scalar()
+        return None if at is None else (at - now) / 1_000_000
+
     def settle(
         self,
         study_uid: str,

@@ -54,7 +54,7 @@ class Node:
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         """Opens everything and recovers what a power cut left; nothing listens yet. Raises ConfigurationError."""
         self._clock = clock
-        self._awake = threading.Event()
+        self._awake, self._hurry = threading.Event(), threading.Event()
         self._models = load_models(settings)
         data_dir = settings.node.data_dir
         data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -70,14 +70,13 @@ class Node:
         self._recover()
         study = settings.study
         self._quiet = Quiet(study, self.store.habits())
-        witness = Witness(self.store, self._wake)
+        witness = Witness(self.store, self._wake_in_a_hurry)
         self._intake = Intake(
             self._spool,
             self.store,
             study.quiet_seconds,
             study.max_wait_seconds,
             clock,
-            self._wake,
             self._quiet.seconds,
             witness.arrived,
         )
@@ -113,7 +112,7 @@ class Node:
             self._wake,
         )
         self._runner = Runner(
-            self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting, self._committing
+            self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting, self._committing, self._hurry
         )
 
     def start(self) -> int:
@@ -197,6 +196,11 @@ class Node:
         self._receiver.admit(peers_of(settings.peers))
 
     def _wake(self) -> None:
+        self._awake.set()
+
+    def _wake_in_a_hurry(self) -> None:
+        """The last image that was listed has come: the loop should not wait until its row is written."""
+        self._hurry.set()
         self._awake.set()
 
     def _header(self, place: Place) -> Dataset | None:

@@ -37,12 +37,11 @@ class Intake:
         quiet_seconds: float,
         max_wait_seconds: float,
         clock: Callable[[], datetime],
-        wake: Callable[[], None] = lambda: None,
         quiet: Callable[[str], float] | None = None,
         arrived: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``quiet`` gives the quiet time of a calling AE title, else ``quiet_seconds`` is; ``arrived`` is told each instance."""
-        self._spool, self._store, self._clock, self._wake = spool, store, clock, wake
+        self._spool, self._store, self._clock = spool, store, clock
         self._quiet, self._max_wait_seconds = quiet or (lambda _: quiet_seconds), max_wait_seconds
         self._arrived = arrived
         self._callers: dict[str, str] = {}  # calling AE titles of open associations
@@ -112,7 +111,6 @@ class Intake:
         except TransientError:
             self._owed.append(ended)
             raise
-        self._wake()
 
     def refused(self, caller: Caller, association_id: str, status: int, words: str) -> None:
         """See ``domain.seams.Intake``."""

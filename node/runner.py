@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from db.store import Store
+from domain.errors import AncillaError
 from node.accepting import Accepting
 from node.committing import Committing
 from node.delivering import Delivering
@@ -13,7 +14,8 @@ from node.log import study_mark, warn
 from node.settler import Settler
 from node.warming import Warming
 
-IDLE_SECONDS: Final = 0.5  # how late a study that became due is noticed
+IDLE_SECONDS: Final = 0.5  # between two looks around
+SHORTEST_SECONDS: Final = 0.01  # the same when a study becomes due sooner
 TROUBLE_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 5.0
 
@@ -31,12 +33,14 @@ class Runner:
         warming: Warming | None = None,
         accepting: Accepting | None = None,
         committing: Committing | None = None,
+        hurry: threading.Event | None = None,
     ) -> None:
-        """``awake`` is set by whoever has news: a finished worker, an association that ended."""
+        """``awake`` is set by whoever has news: a finished worker, a statement. ``hurry`` is set before it when rows that still
+        wait are the news: then they are written first, whoever may be sending."""
         self._warming, self._accepting = warming, accepting
         self._store, self._settler, self._inferring = store, settler, inferring
         self._works: list[Inferring | Delivering | Committing] = [inferring, delivering, *([committing] if committing else [])]
-        self._awake = awake
+        self._awake, self._hurry = awake, hurry or threading.Event()
         self._trouble = False
         self._has_news = True
 
@@ -58,10 +62,20 @@ class Runner:
     def run(self, stop: threading.Event) -> None:
         """Turn until ``stop``."""
         while not stop.is_set():
-            self._has_news = self._awake.is_set()
             self._awake.clear()
+            self._has_news = self._hurry.is_set()
+            self._hurry.clear()
             if not self.step():
-                self._awake.wait(TROUBLE_SECONDS if self._trouble else IDLE_SECONDS)
+                self._awake.wait(TROUBLE_SECONDS if self._trouble else self._rest())
+
+    def _rest(self) -> float:
+        """Seconds until something may be due that nobody tells. (The end of an association is not told: it is followed by a
+        quiet time.)"""
+        try:
+            due = self._store.next_due()
+        except AncillaError:
+            return IDLE_SECONDS
+        return IDLE_SECONDS if due is None else min(max(due, SHORTEST_SECONDS), IDLE_SECONDS)
 
     def finish(self, seconds: float, wait: Callable[[float], object]) -> None:
         """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""

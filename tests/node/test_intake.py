@@ -22,13 +22,10 @@ class Setup:
     """Spool, store and intake in one folder."""
 
     def __init__(self, folder: Path, reserve: int = 0) -> None:
-        self.folder, self.woken = folder, 0
+        self.folder = folder
         self.spool = Spool(folder / "spool", reserve)
         self.store: Store = open_store(folder / "ancilla.db", lambda: AT)
-        self.intake = Intake(self.spool, self.store, 30, 1800, lambda: AT, self.wake)
-
-    def wake(self) -> None:
-        self.woken += 1
+        self.intake = Intake(self.spool, self.store, 30, 1800, lambda: AT)
 
     def send(self, association: str, number: int, data: bytes = b"data", study: str = "1.2.3") -> Receipt:
         header = Header("1.2.840.10008.5.1.4.1.1.2", f"{study}.1.{number}", "1.2.840.10008.1.2.1", study, f"{study}.1", "CT")
@@ -72,11 +69,10 @@ def test_what_is_discarded_leaves_nothing(setup: Setup) -> None:
     assert len(setup.store.instances("1.2.3")) == 1
 
 
-def test_the_end_of_an_association_wakes_the_runner_and_is_recorded(setup: Setup) -> None:
+def test_the_end_of_an_association_is_recorded(setup: Setup) -> None:
     association = setup.intake.opened(CALLER)
     setup.send(association, 1)
     setup.intake.closed(association, "aborted")
-    assert setup.woken == 1
     assert [row.event for row in setup.store.audit()] == ["association-opened", "stored", "association-closed"]
 
 
@@ -109,7 +105,6 @@ def test_many_associations_at_the_same_time_lose_nothing(setup: Setup) -> None:
         instances = setup.store.instances(f"1.2.{number}")
         assert len(instances) == 10
         assert all(bytes(setup.spool.view(i.place)).endswith(bytes([number]) * 1000) for i in instances)
-    assert setup.woken == 8
 
 
 def test_an_object_whose_row_was_not_written_is_found_in_its_pack(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

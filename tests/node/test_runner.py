@@ -56,20 +56,40 @@ def test_nothing_happens_before_a_study_is_quiet(stage: Stage) -> None:
 
 def test_a_loop_that_only_looks_around_asks_for_no_latest_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "IDLE_SECONDS", 0.0)
-    awake, stop = threading.Event(), threading.Event()
+    awake, hurry, stop = threading.Event(), threading.Event(), threading.Event()
     asked: list[bool] = []
 
     def due(latest: bool = True) -> list[Study]:
         asked.append(latest)
         if len(asked) == 2:
-            awake.set()
-        if len(asked) == 3:
+            hurry.set()
+        awake.set()
+        if len(asked) == 4:
             stop.set()
         return []
 
     monkeypatch.setattr(stage.store, "due", due)
+    runner.Runner(stage.store, stage.settler, stage.inferring, stage.delivering, awake, hurry=hurry).run(stop)
+    assert asked == [False, False, True, False]
+
+
+def test_the_loop_rests_until_the_next_study_is_due_but_not_for_long(stage: Stage) -> None:
+    class Waits(threading.Event):
+        """Ends the loop after three rests."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            rests.append(timeout)
+            stage.later(1)
+            if len(rests) == 3:
+                stop.set()
+            return False
+
+    rests: list[float | None] = []
+    awake, stop = Waits(), threading.Event()
+    stage.receive()
+    stage.later(28.7)  # of 30
     runner.Runner(stage.store, stage.settler, stage.inferring, stage.delivering, awake).run(stop)
-    assert asked == [False, False, True]
+    assert rests == [0.5, pytest.approx(0.3), 0.5]
 
 
 def test_no_more_jobs_run_than_there_are_workers(stage: Stage) -> None:
