@@ -1,4 +1,4 @@
-"""Makes the model from nothing: ``python -m training.cervical_lbc [prepare|train|export|evaluate|card|all]``."""
+"""Makes the model from nothing: ``python -m training.cervical_lbc [prepare|train|export|evaluate|failures|card|all]``."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # thread pools wait for each
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-STEPS = ("prepare", "train", "export", "evaluate", "card")
+STEPS = ("prepare", "train", "export", "evaluate", "failures", "card")
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,6 +45,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate.write(evaluate.measure(options.data))
 
 
+def _failures(_: argparse.Namespace) -> None:
+    from training.cervical_lbc import failures
+
+    failures.draw()
+
+
 def _card(_: argparse.Namespace) -> None:
     from inference import package
     from training.cervical_lbc import card
@@ -56,7 +62,8 @@ def _card(_: argparse.Namespace) -> None:
 def main() -> None:
     """Runs one step or all of them in order."""
     options = _arguments()
-    does = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate, "card": _card}
+    does = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate}
+    does |= {"failures": _failures, "card": _card}
     for step in STEPS if options.step == "all" else (options.step,):
         print(step, flush=True)
         does[step](options)
