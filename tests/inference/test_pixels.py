@@ -4,6 +4,7 @@ import io
 import struct
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -21,7 +22,7 @@ from pydicom.uid import (
 )
 
 from domain.errors import Reason, UnsuitableError
-from inference.codestream import claimed
+from inference.codestream import claimed, is_lossless_jpeg
 from inference.decoders import decoded
 from inference.pixels import read_hu
 from inference.source import open_source
@@ -73,6 +74,33 @@ def test_compressed_transfer_syntaxes(syntax: str) -> None:
     ds = one()
     ds.compress(syntax, generate_instance_uid=False)
     assert np.array_equal(read(part10(ds)), expected())
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_jpeg_of_every_predictor_comes_back_exactly(predictor: int, bits: int) -> None:
+    """Also as the second decoder reads it, so that which of them is taken makes no difference."""
+    values = np.random.default_rng(bits).integers(0, 1 << bits, (40, 56)).astype(np.uint8 if bits == 8 else np.uint16)
+    frame = imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=bits)
+    assert is_lossless_jpeg(frame) and is_lossless_jpeg(frame + b"\0")
+    for stream in (frame, frame + b"\0"):
+        found = decoded(stream, JPEGLosslessSV1, (40, 56), 16 if bits > 8 else 8, bits, False)
+        assert found is not None and np.array_equal(found, values)
+    assert np.array_equal(imagecodecs.jpegsof3_decode(frame), values)
+
+
+def test_lossless_jpeg_that_is_cut_off_is_not_filled_up() -> None:
+    values = np.random.default_rng(1).integers(0, 4096, (64, 64)).astype(np.uint16)
+    frame = imagecodecs.ljpeg_encode(values, bitspersample=12)
+    for cut in (len(frame) // 2, len(frame) - 40):
+        assert not is_lossless_jpeg(frame[:cut])
+        assert decoded(frame[:cut], JPEGLosslessSV1, (64, 64), 16, 12, False) is None
+
+
+def test_a_jpeg_of_another_kind_is_not_lossless() -> None:
+    baseline = imagecodecs.jpeg8_encode(np.zeros((16, 16), np.uint8))
+    assert not is_lossless_jpeg(baseline) and not is_lossless_jpeg(b"\xff\xd8") and not is_lossless_jpeg(b"")
+    assert decoded(baseline, JPEGLosslessSV1, (16, 16), 8, 8, False) is None
 
 
 def test_a_real_lossless_jpeg_series(real_images: Path) -> None:
