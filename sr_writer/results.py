@@ -107,9 +107,9 @@ class _Reports:
 
     def _main(self) -> Document:
         """The answer first, then what is true of the study as a whole, then every outlined finding."""
-        image = self._telling_image()
+        image, frame = self._telling_place()
         said: list[Statement | Finding] = [self._answer(), *self._analysis.statements, *self._unplaced()]
-        groups: list[Group] = [self._whole(each, image) for each in said]
+        groups: list[Group] = [self._whole(each, image, frame) for each in said]
         groups += [planar(f, o, self._images, self._heading) for f, o in self.outlined.described]
         shown = dict.fromkeys(o.sop_instance_uid for _, o in self.outlined.all)
         shown |= dict.fromkeys(s.sop_instance_uid for s in self._analysis.statements if s.sop_instance_uid in self._images)
@@ -118,10 +118,11 @@ class _Reports:
         words = _WORDS[self._analysis.outcome] + (", partly analysed" if self._analysis.partial else "")
         return self._report("sr", words, groups, list(images.values()))
 
-    def _whole(self, said: Statement | Finding, telling: Dataset | None) -> Group:
+    def _whole(self, said: Statement | Finding, telling: Dataset | None, frame: int) -> Group:
         """A statement about one image is drawn around that image, everything else around the telling one."""
-        uid, frame = (said.sop_instance_uid, said.frame) if isinstance(said, Statement) else ("", None)
-        return whole_image(said, self._images.get(uid, telling), self._heading, frame or 1)
+        if isinstance(said, Statement) and said.sop_instance_uid in self._images:
+            telling, frame = self._images[said.sop_instance_uid], said.frame or 1
+        return whole_image(said, telling, self._heading, frame)
 
     def _volumetric(self) -> list[Document]:
         """Numbers of whole segments; a finding whose numbers are all those of its outline has been told already."""
@@ -162,8 +163,16 @@ class _Reports:
             found += images[len(images) // 2 :][:1]
         return found
 
-    def _telling_image(self) -> Dataset | None:
-        """The best key image, else the middle one of the series."""
-        candidates = self._key_images() or [h for h in self._images.values() if h.SeriesInstanceUID == self._analysis.series_uid]
-        candidates = candidates or list(self._images.values())
-        return candidates[0 if self._key_images() else len(candidates) // 2] if candidates else None
+    def _telling_place(self) -> tuple[Dataset | None, int]:
+        """Image and frame a viewer jumps to: the best key image, else the first outline, else the middle of the series."""
+        shown = [(key.sop_instance_uid, key.frame) for key in self._analysis.key_images]
+        shown += [(outline.sop_instance_uid, outline.frame) for _, outline in self.outlined.all]
+        for uid, frame in shown:
+            if uid in self._images:
+                return self._images[uid], frame or 1
+        images = [h for h in self._images.values() if h.SeriesInstanceUID == self._analysis.series_uid]
+        images = images or list(self._images.values())
+        if not images:
+            return None, 1
+        middle = images[len(images) // 2]
+        return middle, int(middle.get("NumberOfFrames") or 1) // 2 + 1
