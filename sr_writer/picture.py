@@ -37,7 +37,7 @@ def overlay(analysis: Analysis) -> bytes | None:
         return None
     key = analysis.key_images[0]
     stream = io.BytesIO()
-    _beside(drawn(analysis, key, SIDE), list(legend(analysis, key))).save(stream, "PNG")
+    _beside(drawn(analysis, key, SIDE), list(legend(analysis, key, len(analysis.key_images) == 1))).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -39,7 +39,7 @@ def legend(analysis: Analysis, key: KeyImage | None, alone: bool = True) -> Iter
     if len(told) > MOST:
         yield None, f"and {len(told) - MOST} more: see the report"
     yield from _marks(analysis, key, alone)
-    yield from _statements(analysis.statements)
+    yield from _statements(analysis.statements, key)
     for text in (*analysis.notes, key.caption if key is not None else ""):
         if text:
             yield None, text
@@ -54,14 +54,22 @@ def _segments(analysis: Analysis, key: KeyImage | None, named: set[int | None]) 
 
 
 def _marks(analysis: Analysis, key: KeyImage | None, alone: bool) -> Iterator[Entry]:
+    """How many there are of each kind, on all images that are spoken about together."""
+    counts: dict[tuple[str, Colour], int] = {}
     for marks in analysis.marks:
         if alone or key is None or drawing.shows(key, marks.sop_instance_uid, marks.frame):
-            yield marks.colour, f"{marks.label}: {len(marks.points):,}"
+            counts[marks.label, marks.colour] = counts.get((marks.label, marks.colour), 0) + len(marks.points)
+    for (label, colour), count in counts.items():
+        yield colour, f"{label}: {count:,}"
 
 
-def _statements(statements: Sequence[Statement]) -> Iterator[Entry]:
+def _statements(statements: Sequence[Statement], key: KeyImage | None) -> Iterator[Entry]:
+    """What is said about the study, and about the image that is shown."""
     for statement in statements:
-        yield None, statement.finding.meaning
+        uid = statement.sop_instance_uid
+        if uid and (key is None or not drawing.shows(key, uid, statement.frame)):
+            continue
+        yield None, statement.finding.meaning + (" (this image)" if uid else "")
         for measurement in statement.measurements:
             yield None, "   " + number_of(measurement)
         for evaluation in statement.evaluations:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from domain.jobs import Outcome
+from domain.results import KeyImage, Marks
 from sr_writer import drawing, picture, telling
 from tests.ct_series import Series
 from tests.sr_writer import cases
@@ -68,6 +69,31 @@ def test_every_colour_of_the_picture_is_explained_beside_it() -> None:
         (90, 160, 230): "Left lung",
         (90, 200, 180): "Right lung",
     }
+
+
+def test_beside_one_of_several_images_stands_what_is_true_of_it_and_of_the_study() -> None:
+    case = cases.positive()
+    first, other = (str(ds.SOPInstanceUID) for ds in case.headers[:2])
+    (study,) = case.analysis.statements[:1]
+    spots = Marks("demo/spots", "Spot", cases.LUNG, cases.LUNG, first, np.zeros((3, 1, 2), np.float32), (1, 2, 3))
+    analysis = replace(
+        case.analysis,
+        findings=(),
+        statements=(study, replace(study, sop_instance_uid=first), replace(study, sop_instance_uid=other)),
+        marks=(spots, replace(spots, sop_instance_uid=other), replace(spots, label="Clump", colour=(4, 5, 6))),
+    )
+    key = KeyImage(first, np.zeros((8, 8), np.uint8))
+    assert [words for _, words in telling.legend(analysis, key, alone=False) if words.startswith(("Spot", "Clump"))] == [
+        "Spot: 3", "Clump: 3",
+    ]  # fmt: skip
+    assert [words for _, words in telling.legend(analysis, None) if words.startswith(("Spot", "Clump"))] == [
+        "Spot: 6",
+        "Clump: 3",
+    ]
+    meaning = study.finding.meaning
+    told = [words for _, words in telling.legend(analysis, key, alone=False) if words.startswith(meaning)]
+    assert told == [meaning, f"{meaning} (this image)"]
+    assert [words for _, words in telling.legend(analysis, None) if words.startswith(meaning)] == [meaning]
 
 
 def test_letters_the_font_lacks_are_written_in_others() -> None:
