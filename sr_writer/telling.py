@@ -1,5 +1,6 @@
 """What pictures and pages say beside an image: the answer, what it is called, its numbers; no patient data."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -18,6 +19,8 @@ HEADINGS: Final = {
 MOST: Final = 40  # findings listed beside one picture; the report has them all
 _THOUSAND: Final = 1000
 _UNITS: Final = {"[hnsf'U]": "HU", "mm3": "mm³", "mm2": "mm²", "cm2": "cm²", "cm3": "cm³", "um2": "µm²", "um": "µm", "1": ""}
+_ANNOTATION: Final = re.compile(r"\{[^}]*\}")
+_LETTER: Final = re.compile(r"[^\W\d_]|%")  # "/{field}" and "/(100.{field})" leave no unit: the name says what is counted
 
 Entry = tuple[Colour | None, str]
 
@@ -92,7 +95,7 @@ def number_of(measurement: Measurement) -> str:
 
 
 def value_of(measurement: Measurement) -> str:
-    """Value and unit as people write it; a unit in braces is an annotation and none (UCUM section 2.4)."""
+    """Value and unit as people write it; what stands in braces is an annotation and no unit (UCUM section 2.4)."""
     digits = ",.0f" if abs(measurement.value) >= _THOUSAND else ".4g"
-    unit = _UNITS.get(measurement.unit.value, measurement.unit.value)
-    return f"{measurement.value:{digits}}" + (f" {unit}" if unit and not unit.startswith("{") else "")
+    unit = _UNITS.get(measurement.unit.value) or _ANNOTATION.sub("", measurement.unit.value)
+    return f"{measurement.value:{digits}}" + (f" {unit}" if _LETTER.search(unit) else "")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from domain.jobs import Outcome
-from domain.results import KeyImage, Marks
+from domain.results import KeyImage, Marks, Measurement
 from sr_writer import drawing, picture, telling
 from tests.ct_series import Series
 from tests.sr_writer import cases
@@ -94,6 +94,14 @@ def test_beside_one_of_several_images_stands_what_is_true_of_it_and_of_the_study
     told = [words for _, words in telling.legend(analysis, key, alone=False) if words.startswith(meaning)]
     assert told == [meaning, f"{meaning} (this image)"]
     assert [words for _, words in telling.legend(analysis, None) if words.startswith(meaning)] == [meaning]
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [("mm2", "3.5 mm²"), ("%", "3.5 %"), ("1", "3.5"), ("{cells}", "3.5"), ("/(100.{field})", "3.5"), ("/mm2", "3.5 /mm2")],
+)
+def test_units_are_written_as_people_write_them(unit: str, words: str) -> None:
+    assert telling.value_of(Measurement(cases.VOLUME, 3.5, cases.Code(unit, "UCUM", unit))) == words
 
 
 def test_letters_the_font_lacks_are_written_in_others() -> None:
