@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
     parser.add_argument("--small", type=int, default=10_000, help="ingest: objects of two kilobytes (10000)")
     parser.add_argument("--large", type=float, default=2.0, help="ingest: GB of one large object (2)")
+    parser.add_argument("--only", default="", help="ingest: nothing but rows in whose name these words occur")
     parser.add_argument("--first", action="store_true", help="what is measured runs before all else (root only)")
     parser.add_argument("--study", type=Path, default=None, help="turnaround: folder of one chest CT series")
     parser.add_argument(
@@ -42,7 +43,8 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     if options.name == "ingest":
         from bench import ingest
 
-        return ingest.measure(options.rounds, ingest.Sizes(options.images, options.small, int(options.large * 1e9)), folder)
+        sizes = ingest.Sizes(options.images, options.small, int(options.large * 1e9))
+        return ingest.measure(options.rounds, sizes, folder, options.only)
     if options.name == "sending":
         from bench import sending
 

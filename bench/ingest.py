@@ -8,11 +8,12 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench import priority, setup
+from bench import completing, priority, setup
 from bench.objects import write_images, write_large
 from bench.receivers import WARMING, Receiver, orthanc, ours, prepare, pynetdicom, storescp, warm_up
 from bench.rows import Row, UnmeasurableError, alone, compare
@@ -64,16 +65,31 @@ def scenarios(sizes: Sizes) -> list[Scenario]:
     ]
 
 
-def measure(rounds: int, sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """All rows. Raises UnmeasurableError when a receiver did not take everything."""
-    yield from setup.measure(rounds, folder)
-    for scenario in scenarios(sizes):
-        us = ours(scenario.durability)
-        samples = _samples(scenario, [us, *(rival for rival, _ in scenario.rivals)], rounds, folder)
-        for rival, target in scenario.rivals:
-            name = f"{scenario.name} ({scenario.count} objects)"
-            yield compare(name, "objects/s", samples[us.name], samples[rival.name], rival.name, rival.version, target)
+def measure(rounds: int, sizes: Sizes, folder: Path, only: str = "") -> Iterator[Row]:
+    """All rows, or those in whose name ``only`` occurs. Raises UnmeasurableError when a receiver did not take everything."""
+    parts: dict[str, Callable[[], Iterator[Row]]] = {setup.NAME: lambda: setup.measure(rounds, folder)}
+    parts |= {scenario.name: partial(_compared, scenario, rounds, folder) for scenario in scenarios(sizes)}
+    parts["last row after the last answer"] = lambda: _last_rows(sizes, rounds, folder)
+    parts["memory for one object"] = lambda: _memory(sizes, rounds, folder)
+    parts[completing.NAME] = lambda: completing.measure(sizes.images, rounds, folder)
+    for name, part in parts.items():
+        if only in name:
+            yield from part()
+
+
+def _compared(scenario: Scenario, rounds: int, folder: Path) -> Iterator[Row]:
+    us = ours(scenario.durability)
+    samples = _samples(scenario, [us, *(rival for rival, _ in scenario.rivals)], rounds, folder)
+    for rival, target in scenario.rivals:
+        name = f"{scenario.name} ({scenario.count} objects)"
+        yield compare(name, "objects/s", samples[us.name], samples[rival.name], rival.name, rival.version, target)
+
+
+def _last_rows(sizes: Sizes, rounds: int, folder: Path) -> Iterator[Row]:
     yield alone(f"last row after the last answer ({sizes.images} objects)", "s", _lags(sizes.images, rounds, folder))
+
+
+def _memory(sizes: Sizes, rounds: int, folder: Path) -> Iterator[Row]:
     yield alone(f"memory for one object of {sizes.large / 1e9:g} GB", "MB", _growths(sizes.large, rounds, folder), MEMORY)
 
 

@@ -23,6 +23,7 @@ from bench.receivers import Receiver, ours, pynetdicom, storescp
 from bench.rows import Row, UnmeasurableError, compare
 from tests.serving import CALLER
 
+NAME: Final = "association set-up and release"
 ASSOCIATIONS: Final = 50  # one after the other
 CONTEXTS: Final = 128  # as many as a request can hold (PS3.8 9.3.2.2)
 SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -40,7 +41,7 @@ def measure(rounds: int, folder: Path) -> Iterator[Row]:
         for receiver in order.sample((us, forking, stock), 3):
             times[receiver.name].append(_median(receiver, folder))
     for rival, target in rivals:
-        name = f"association set-up and release ({CONTEXTS} contexts)"
+        name = f"{NAME} ({CONTEXTS} contexts)"
         yield compare(name, "ms", times[us.name], times[rival.name], rival.name, rival.version, target, more_is_better=False)
 
 

@@ -28,9 +28,17 @@ def test_all_rows_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: obj
     assert main(arguments) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["peer"] for row in rows if row["name"] == "one association (8 objects)"] == RIVALS
-    assert len(rows) == 14
+    assert len(rows) == 15
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["version"] != "?" for row in rows if row["peer"] != "-")
-    assert [row["unit"] for row in rows if row["peer"] == "-"] == ["s", "MB"]
+    assert [row["unit"] for row in rows if row["peer"] == "-"] == ["s", "MB", "s"]
+
+
+@pytest.mark.peer
+def test_one_row_can_be_asked_for_alone(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:
+    arguments = ["ingest", "--json", "--rounds", "1", "--large", "0.01", "--only", "memory", "--folder", str(tmp_path)]
+    assert main(arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["unit"], row["met"]) == ("memory for one object of 0.01 GB", "MB", True)
 
 
 @pytest.mark.peer
