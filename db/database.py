@@ -122,6 +122,11 @@ class Database:
             self._start_indexer()
         self._news.set()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was deferred is not written yet."""
+        return bool(self._deferred)
+
     def catch_up(self) -> None:
         """Do what was deferred until now. Raises TransientError; the steps are kept then."""
         if self._deferred:

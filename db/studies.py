@@ -35,6 +35,11 @@ class Studies:
             found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
             return [study_of(row) for row in found]
 
+    def is_behind(self) -> bool:
+        """Whether rows of images wait to be written: somebody sends just now, and what is written seems to pause though it does
+        not."""
+        return self._database.is_behind
+
     def next_due(self) -> float | None:
         """Seconds until the next receiving study will have been quiet for long enough, as far as is written down; None: no study
         is waited for."""
@@ -99,16 +104,19 @@ class Studies:
         with self._database.read(latest) as connection:
             return [study_of(row) for row in connection.execute(query)]
 
-    def study(self, uid: str) -> Study | None:
-        """One study, or None."""
-        with self._database.read() as connection:
+    def study(self, uid: str, latest: bool = True) -> Study | None:
+        """One study, or None; ``latest``: see ``Database.read``."""
+        with self._database.read(latest) as connection:
             row = connection.execute(_select().where(studies.c.study_uid == uid)).one_or_none()
         return None if row is None else study_of(row)
 
-    def instances(self, study_uid: str, revision: int | None = None, series_uids: Sequence[str] | None = None) -> list[Instance]:
-        """The winning copies, in the order of arrival; with ``revision``, those that were there then."""
+    def instances(
+        self, study_uid: str, revision: int | None = None, series_uids: Sequence[str] | None = None, latest: bool = True
+    ) -> list[Instance]:
+        """The winning copies, in the order of arrival; with ``revision``, those that were there then. ``latest``: see
+        ``Database.read``."""
         query = select(instances).where(_winners(study_uid, revision, series_uids)).order_by(instances.c.instance_id)
-        with self._database.read() as connection:
+        with self._database.read(latest) as connection:
             return [instance_of(row) for row in connection.execute(query)]
 
     def conflicts(self, study_uid: str) -> list[Instance]:

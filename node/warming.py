@@ -105,7 +105,7 @@ class Warming:
         """Jobs go first; one that was claimed already waits in the pool until a visit ends."""
         now = self._clock()
         for (uid, _), visit in self._visits.items():
-            study = self._store.study(uid)
+            study = self._store.study(uid, latest=False)
             if study is None or study.state is not StudyState.RECEIVING:
                 self._leave(visit)  # its job is there, and looks only at what is kept when it begins
         staying = [visit for visit in self._visits.values() if visit.leaving is None]
@@ -139,7 +139,7 @@ class Warming:
         return self._pauses(study) or study.instances <= FAST * (lasted + 1)
 
     def _pauses(self, study: Study) -> bool:
-        return self._clock() - study.last_at >= PAUSE
+        return self._clock() - study.last_at >= PAUSE and not self._store.is_behind()
 
     def _enough(self, study: Study) -> int:
         """How many new images are worth a visit."""
@@ -154,7 +154,7 @@ class Warming:
     def _visit(self, study: Study) -> bool:
         """Send a worker to the model that has the most to do; False: none has enough."""
         uid = study.study_uid
-        instances = self._store.instances(uid)
+        instances = self._store.instances(uid, latest=False)
         jobs = {(uid, job.model_id): job for job in self._wanted(instances)}
         able = (part for part, job in jobs.items() if part not in self._spoiled and self._orders.may_run(job.package_digest))
         seen = {part: self._seen.get(part, 0) for part in able}

@@ -45,10 +45,11 @@ def test_who_looks_around_or_asks_for_what_no_image_changes_leaves_them_waiting(
     store = new_store(tmp_path, clock)
     store.received_later(instance(1), 0, 600)
     assert store.jobs() == [] and store.admissions() == [] and store.acceptances("pacs") == [] and store.expire() == []
-    assert store.due(latest=False) == [] and store.studies(latest=False) == []
-    assert raw(tmp_path) == 0
+    assert store.due(latest=False) == [] and store.studies(latest=False) == [] and store.next_due() is None
+    assert store.study("1.2.3", latest=False) is None and store.instances("1.2.3", latest=False) == []
+    assert store.is_behind() and raw(tmp_path) == 0
     assert [study.study_uid for study in store.due()] == ["1.2.3"]
-    assert raw(tmp_path) == 1
+    assert not store.is_behind() and raw(tmp_path) == 1
     store.close()
 
 

@@ -97,6 +97,15 @@ def test_an_idle_worker_is_sent_once_to_the_images_that_are_there(early: Early) 
     assert STUDY not in str(names) and names.parts[:2] == (EARLY, "studies")
 
 
+def test_a_study_does_not_seem_to_pause_because_its_rows_wait(early: Early, monkeypatch: pytest.MonkeyPatch) -> None:
+    early.receive(3)
+    early.stage.later(1)
+    monkeypatch.setattr(early.stage.store, "is_behind", lambda: True)
+    assert not early.warming.turn()
+    monkeypatch.setattr(early.stage.store, "is_behind", lambda: False)
+    assert early.warming.turn()
+
+
 def test_the_job_looks_where_the_visit_has_kept(early: Early) -> None:
     early.receive(10)
     early.warming.turn()
