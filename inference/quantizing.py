@@ -61,18 +61,27 @@ class _Inputs:
             self.kept, self._step = self.kept[::2], self._step * 2
 
 
-def quantize(folder: Path, out: Path | None = None, studies: Iterable[Sequence[Source]] = ()) -> Quantized:
+def quantize(
+    folder: Path,
+    out: Path | None = None,
+    studies: Iterable[Sequence[Source]] = (),
+    more: Iterable[Array] = (),
+    careful: bool = False,
+) -> Quantized:
     """Writes INT8 networks into ``folder``, or into a copy of it at ``out``, and seals it again.
 
-    The networks are observed on the package's golden cases and on ``studies`` (images of one study each). Nothing is written
-    when a golden case fails in INT8. Raises PackageError.
+    The networks are observed on the package's golden cases and on ``studies`` (images of one study each), the first network also
+    on the inputs ``more`` (batches of one). ``careful`` corrects each layer's bias on what the layers before it answer in INT8:
+    slower, and closer to FP32. Nothing is written when a golden case fails in INT8. Raises PackageError.
     """
     package = load(folder)
     _check(package, folder, out)
     inputs = _observed(package, studies)
+    for value in more:
+        inputs[package.network.file].append(value)
     files, agreed = dict(package.files), 1.0
     for network, heard in inputs.items():
-        made, agrees = _small(package, network, heard)
+        made, agrees = _small(package, network, heard, careful)
         files |= made
         agreed = min(agreed, agrees)
     files["package.toml"] = _noted(package.files["package.toml"])
@@ -83,14 +92,14 @@ def quantize(folder: Path, out: Path | None = None, studies: Iterable[Sequence[S
     return Quantized(_written(files, out or folder), len(inputs[package.network.file]), agreed, tuple(cases))
 
 
-def _small(package: AnyPackage, network: str, inputs: list[Array]) -> tuple[dict[str, bytes], float]:
+def _small(package: AnyPackage, network: str, inputs: list[Array], careful: bool) -> tuple[dict[str, bytes], float]:
     """The files of the INT8 form of one network, and how much it agrees."""
     core = ov.Core()
     weights = package.weights("fp32", network)
     entry = (core.read_model(*weights) if weights[1] else core.read_model(weights[0])).input(0).get_any_name()
     model = read_network(core, weights, network, entry, inputs[0].shape)
     reference = _answers(core.compile_model(model, "CPU", _FP32), inputs)
-    small = _quantized(model, inputs, reference)
+    small = _quantized(model, inputs, reference, careful)
     agreed = agreement(reference, _answers(core.compile_model(small, "CPU", _FP32), inputs))
     return _serialized(small, network), agreed
 
@@ -177,7 +186,7 @@ def _answers(compiled: Any, inputs: Sequence[Array]) -> list[list[Array]]:
     return answers
 
 
-def _quantized(model: Any, inputs: list[Array], reference: list[list[Array]]) -> Any:
+def _quantized(model: Any, inputs: list[Array], reference: list[list[Array]], careful: bool) -> Any:
     try:
         import nncf
     except ImportError as error:
@@ -199,6 +208,7 @@ def _quantized(model: Any, inputs: list[Array], reference: list[list[Array]]) ->
         drop_type=nncf.DropType.ABSOLUTE,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(inputs),
+        fast_bias_correction=not careful,
     )
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
+import openvino as ov
 import pytest
 from pydicom.sr.codedict import codes
 
 from inference import golden, package
-from training.chest_ct_opacity import card, evaluate
+from training.chest_ct_opacity import card, evaluate, favour
 from training.chest_ct_opacity.where import PACKAGE
 
 FIGURES = json.loads(evaluate.FIGURES.read_text())
@@ -65,3 +67,13 @@ def test_a_case_with_nothing_to_find_and_nothing_found_does_not_count():
 
 def test_a_card_with_a_figure_left_out_is_noticed():
     assert "{REAL_NOTHING}" in card.render(FIGURES, "{REAL_NOTHING} {REAL_SLICES}")
+
+
+def test_opacity_is_favoured_by_the_bias_alone():
+    entry = ov.opset13.parameter([1, 1, 2, 2], np.float32)
+    weights = ov.opset13.constant(np.zeros((6, 1, 1, 1), np.float32))
+    head = ov.opset13.convolution(entry, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    made = ov.Model([ov.opset13.add(head, ov.opset13.constant(np.zeros((1, 6, 1, 1), np.float32)))], [entry])
+    favour.add(made, 0.5)
+    answer = ov.Core().compile_model(made, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(np.ones((1, 1, 2, 2), np.float32))[0]
+    assert answer[0, :, 0, 0].tolist() == [0, 0, 0, 0, 0.5, 0.5]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from training.chest_ct_opacity.real import READINGS
 from training.chest_ct_opacity.where import PACKAGE
 
 FIGURES = Path(__file__).parent / "figures.json"
@@ -67,6 +68,34 @@ def precisions(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def readings(figures: dict[str, Any]) -> str:
+    """The table of the held-out slices with other Hounsfield units."""
+    rows = [
+        "| grey levels | Dice of both opacities, all pixels together | mean Dice of the slices | lungs |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, found in figures["readings"].items():
+        words = "{}: air {:g}, tissue {:g} HU".format(name, *READINGS[name])
+        rows.append(f"| {words} | {found['infection']:g} | {found['infection_mean']:g} | {found['lungs']:g} |")
+    return "\n".join(rows)
+
+
+def stress(figures: dict[str, Any]) -> str:
+    """The table of the normal study made unlike itself."""
+    rows = ["| the study | percent of the lung called opacity | Dice of the lungs |", "| --- | --- | --- |"]
+    rows += [f"| {name} | {found['opacity_percent']:g} | {found['lung_dice']:g} |" for name, found in figures["stress"].items()]
+    return "\n".join(rows)
+
+
+def choice(figures: dict[str, Any]) -> str:
+    """The table of what favouring opacity does."""
+    table = figures["choice"]
+    values = list(next(iter(table.values())))
+    rows = [f"| favoured by | {' | '.join(values)} |", "| --- " * (1 + len(values)) + "|"]
+    rows += [f"| {kind} | {' | '.join(f'{row[value]:g}' for value in values)} |" for kind, row in table.items()]
+    return "\n".join(rows)
+
+
 def render(figures: dict[str, Any], text: str) -> str:
     """The card: the words of card.md with every figure filled in."""
     phantoms, normal = figures["phantoms"], figures["real_normal_study"]
@@ -74,6 +103,9 @@ def render(figures: dict[str, Any], text: str) -> str:
         "OVERLAPS": overlaps(figures),
         "PAINTED": painted(figures),
         "PRECISIONS": precisions(figures),
+        "READINGS": readings(figures),
+        "STRESS": stress(figures),
+        "CHOICE": choice(figures),
         "NORMAL_VOLUMES": f"{phantoms['normal_volumes']}",
         "FALSE_MEAN": f"{phantoms['false_opacity_percent_mean']:g}",
         "FALSE_CI": _interval(phantoms["false_opacity_percent_ci95"]),

@@ -1,13 +1,14 @@
 """From a checkpoint to the model package: OpenVINO IR with half-precision weights, golden cases, checksums."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
 import torch
 
 from inference import golden, package, quantizing
-from training.chest_ct_opacity import scan
+from training.chest_ct_opacity import calibrate, favour, pool, resume, scan
 from training.chest_ct_opacity.network import Labeller, Network
 from training.chest_ct_opacity.real import SIZE
 from training.chest_ct_opacity.where import PACKAGE
@@ -22,16 +23,28 @@ def network(checkpoint: Path) -> Network:
     return made.eval()
 
 
-def ir(checkpoint: Path, target: Path) -> None:
-    """Writes ``target`` and its .bin: input ``hu`` float32 [N,3,H,W], outputs ``lungs`` and ``opacity`` uint8 [N,H,W]."""
+def ir(source: Path, target: Path) -> None:
+    """Writes ``target`` and its .bin: input ``hu`` float32 [N,3,H,W], outputs ``lungs`` and ``opacity`` uint8 [N,H,W].
+
+    ``source`` is a checkpoint, or a network.xml whose weights are kept.
+    """
+    core = ov.Core()
+    core.set_property({"ENABLE_MMAP": False})  # the target may be the source
+    model = core.read_model(source) if source.suffix == ".xml" else _converted(source)
+    favour.add(model, favour.FAVOUR - favour.of(model))
+    ov.save_model(model, target, compress_to_fp16=True)
+
+
+def _converted(checkpoint: Path) -> Any:
     example = torch.zeros(1, 3, SIZE, SIZE)
     with torch.no_grad():
         model = ov.convert_model(
             Labeller(network(checkpoint)), example_input=example, input=[("hu", [-1, 3, SIZE, SIZE], np.float32)]
         )
+    model.set_rt_info(torch.load(checkpoint, weights_only=True)["history"], resume.HISTORY)
     for port, name in zip(model.outputs, ("lungs", "opacity"), strict=True):
         port.get_tensor().set_names({name})
-    ov.save_model(model, target, compress_to_fp16=True)
+    return model
 
 
 def _golden_input(folder: Path, name: str, seed: int, count: int) -> None:
@@ -41,12 +54,12 @@ def _golden_input(folder: Path, name: str, seed: int, count: int) -> None:
     np.savez_compressed(folder / f"{name}.npz", hu=hu, spacing=np.array(spacing))
 
 
-def assemble(checkpoint: Path, folder: Path = PACKAGE) -> None:
+def assemble(source: Path, folder: Path = PACKAGE) -> None:
     """Network, golden cases, INT8 network and checksums; the texts of the package are written by hand and lie in ``folder``."""
     quantizing.strip(folder)
     for name, (seed, count) in GOLDEN.items():
         _golden_input(folder / "golden", name, seed, count)
-    ir(checkpoint, folder / "network.xml")
+    ir(source, folder / "network.xml")
     golden.record(folder)
     package.seal(folder)
-    quantizing.quantize(folder)
+    quantizing.quantize(folder, more=calibrate.inputs(pool.OUT / "pool"), careful=True)

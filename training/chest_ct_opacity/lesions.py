@@ -33,12 +33,12 @@ def _noise(shape: tuple[int, ...], spacing: Spacing, size_mm: float, rng: np.ran
     return smooth_noise(shape, (cells[0], cells[1], cells[2]), rng)
 
 
-def _blob(lung: Mask, edge: Field, spacing: Spacing, rng: np.random.Generator) -> Field:
+def _blob(lung: Mask, edge: Field, spacing: Spacing, rng: np.random.Generator, small: bool = False) -> Field:
     where = np.argwhere(lung)
     pick = where[rng.integers(0, len(where), 24)]
     like = np.exp(-edge[tuple(pick.T)] / 12) + 0.6 * pick[:, 1] / lung.shape[1] - 0.3 * pick[:, 0] / lung.shape[0]
     centre = pick[int(np.argmax(like + rng.normal(0, 0.4, len(pick))))]
-    radius = float(np.clip(rng.lognormal(2.8, 0.55), 5, 55))
+    radius = float(np.clip(rng.lognormal(1.7, 0.4), 3, 12) if small else np.clip(rng.lognormal(2.8, 0.55), 5, 55))
     axes = [np.arange(n, dtype=np.float32) for n in lung.shape]
     stretch = rng.uniform(0.6, 1.5, 3)
     d = sum(
@@ -90,9 +90,18 @@ def _one(hu: Field, shape_of: Field, inside: Field, spacing: Spacing, rng: np.ra
 
 
 def add(
-    hu: Field, lungs: npt.NDArray[np.uint8], spacing: Spacing, rng: np.random.Generator, count: int, diffuse: float = 0.2
+    hu: Field,
+    lungs: npt.NDArray[np.uint8],
+    spacing: Spacing,
+    rng: np.random.Generator,
+    count: int,
+    diffuse: float = 0.2,
+    small: bool = False,
 ) -> npt.NDArray[np.uint8]:
-    """Paints ``count`` lesions into ``hu`` in place and returns their labels (0, 1 ground glass, 2 consolidation)."""
+    """Paints ``count`` lesions into ``hu`` in place and returns their labels (0, 1 ground glass, 2 consolidation).
+
+    ``diffuse`` is the share of widespread ones; the others are ``small`` (3 to 12 mm radius) or of any size (5 to 55 mm).
+    """
     truth = np.zeros(hu.shape, np.uint8)
     lung = lungs > 0
     if lung.sum() < 300:
@@ -106,7 +115,7 @@ def add(
         elif draw < diffuse:
             field = _band(edge, spacing, rng)
         else:
-            field = _blob(lung, edge, spacing, rng)
+            field = _blob(lung, edge, spacing, rng, small)
         glass, solid = _one(hu, field, inside, spacing, rng)
         truth[glass & lung & (truth == 0)] = GROUND_GLASS
         truth[solid & lung] = CONSOLIDATION

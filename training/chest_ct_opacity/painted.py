@@ -24,7 +24,8 @@ RESAMPLES, LEAST_SHARE = 500, 0.005
 Labels = npt.NDArray[np.uint8]
 
 
-def _real(data: Path) -> Iterator[tuple[Volume, Labels, Labels]]:
+def thinned(data: Path) -> tuple[Volume, Labels]:
+    """The real normal study, every other slice, row and column, and its lungs by threshold and morphology."""
     sources = [open_source(p.read_bytes()) for p in sorted((data / "chest_ct" / "covid_ct_md_normal001").glob("*.dcm"))]
     _, chosen = choose(sources, sensitive().contract)
     assert isinstance(chosen, series.Stack)
@@ -34,12 +35,17 @@ def _real(data: Path) -> Iterator[tuple[Volume, Labels, Labels]]:
     air = reference_lungs(hu)
     lungs = np.stack([split_sides(plane, plane.shape[1] / 2) for plane in air])
     spacing = (2 * whole.spacing[0], 2 * whole.spacing[1], 2 * whole.spacing[2])
+    return Volume(hu, spacing, whole.positions[every], whole.uids[every]), lungs
+
+
+def _real(data: Path) -> Iterator[tuple[Volume, Labels, Labels]]:
+    volume, lungs = thinned(data)
     for seed in REAL_SEEDS:
         rng = np.random.default_rng(seed)
-        field = hu.astype(np.float32)
-        opacity = lesions.add(field, lungs, spacing, rng, int(rng.integers(1, 5)), diffuse=0.0)
+        field = volume.hu.astype(np.float32)
+        opacity = lesions.add(field, lungs, volume.spacing, rng, int(rng.integers(1, 5)), diffuse=0.0)
         painted = np.clip(np.rint(field), -1024, 3071).astype(np.int16)
-        yield Volume(painted, spacing, whole.positions[every], whole.uids[every]), lungs, opacity
+        yield Volume(painted, volume.spacing, volume.positions, volume.uids), lungs, opacity
 
 
 def _phantoms() -> Iterator[tuple[Volume, Labels, Labels]]:

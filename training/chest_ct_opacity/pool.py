@@ -51,19 +51,19 @@ def _neighbours(image: npt.NDArray[np.float32], rng: np.random.Generator) -> npt
     return np.stack(stack).astype(np.float32)
 
 
-def with_lesions(slice_: real.Slice, rng: np.random.Generator, count: int, diffuse: float = 0.25) -> Stack:
+def with_lesions(slice_: real.Slice, rng: np.random.Generator, count: int, diffuse: float = 0.25, small: bool = False) -> Stack:
     """A real slice with ``count`` painted opacities added to the ones it has."""
     hu = _neighbours(slice_.hu, rng)
     lungs = np.repeat(slice_.lungs[None], 3, 0)
     healthy = np.where((slice_.opacity == 0) & (slice_.lungs < IGNORE), slice_.lungs, 0)
     spacing = (5.0, slice_.pixel_mm, slice_.pixel_mm)
-    painted = lesions.add(hu, np.repeat(healthy[None], 3, 0), spacing, rng, count, diffuse=diffuse)
+    painted = lesions.add(hu, np.repeat(healthy[None], 3, 0), spacing, rng, count, diffuse, small)
     opacity = np.where(painted > 0, painted, np.repeat(slice_.opacity[None], 3, 0)).astype(np.uint8)
     return Stack(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), lungs, opacity)
 
 
-def reals(folder: Path, data: Path, variants: int = 8, severe: int = 2) -> None:
-    """Stacks of three slices from the real training images: plain, with painted opacities, and with very many of them."""
+def reals(folder: Path, data: Path, variants: int = 8, severe: int = 2, small: int = 3) -> None:
+    """Stacks of three slices from the real training images: plain, with painted opacities, with very many, with small ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, slice_ in real.training(data):
         rng = np.random.default_rng(sum(name.encode()))
@@ -72,3 +72,5 @@ def reals(folder: Path, data: Path, variants: int = 8, severe: int = 2) -> None:
             with_lesions(slice_, rng, count).save(folder / f"{name}-{k}.npz")
         for k in range(severe):
             with_lesions(slice_, rng, int(rng.integers(6, 14)), 0.6).save(folder / f"{name}-severe{k}.npz")
+        for k in range(small):
+            with_lesions(slice_, rng, int(rng.integers(1, 9)), 0.0, small=True).save(folder / f"{name}-small{k}.npz")

@@ -3,7 +3,7 @@
 Sources (attribution in the model card): COVID-19-NY-SBU (TCIA, CC BY 4.0) and the training slices of COVID-SemiSeg (MIT).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ BASES = ("A067967",)
 UNUSED = ("A046441", "A098752/axial/19010127")  # lungs too diseased for a mask made without a radiologist
 TEST_PATIENTS = ("A002304", "A056642")
 TEST_SLICES = 10
+READINGS = {"as read": (-950.0, 40.0), "read too dark": (-1000.0, 90.0), "read too bright": (-900.0, 0.0)}  # HU of air, tissue
+CHOICE_SLICES = (3, 13, 24, 31, 40, 47)  # annotated slices of the training part kept for choices
 Image2 = npt.NDArray[np.float32]
 Labels2 = npt.NDArray[np.uint8]
 
@@ -204,18 +206,30 @@ def trained_numbers(data: Path) -> list[int]:
     return [n for n in numbers[:-TEST_SLICES] if max(_likeness(root, n, t) for t in held_out) <= 0.9]
 
 
+def for_choices(name: str) -> bool:
+    """Is this a slice of the training part that choices are made with?"""
+    parts = name.split("-")
+    return parts[0] == "semiseg" and int(parts[1]) in CHOICE_SLICES
+
+
 def semiseg(data: Path, held_out: bool, variants: int = 1) -> Iterator[tuple[str, Slice]]:
     """The annotated slices held out, always the same, or those to train on, each ``variants`` times with other grey levels."""
-    root = data / "chest_ct" / "covid_semiseg" / "train"
     if held_out:
-        for n in semiseg_numbers(data)[-TEST_SLICES:]:
-            yield f"semiseg-{n}", _semiseg_slice(root, n, np.random.default_rng(n), 0.75, -950.0, 40.0)
+        yield from semiseg_read(data, semiseg_numbers(data)[-TEST_SLICES:], *READINGS["as read"])
         return
+    root = data / "chest_ct" / "covid_semiseg" / "train"
     for n in trained_numbers(data):
         for k in range(variants):
             rng = np.random.default_rng(1000 * n + k)
             fill, air, tissue = rng.uniform(0.55, 0.98), rng.uniform(-1000, -890), rng.uniform(0, 70)
             yield f"semiseg-{n}-{k}", _semiseg_slice(root, n, rng, fill, air, tissue)
+
+
+def semiseg_read(data: Path, numbers: Sequence[int], air: float, tissue: float) -> Iterator[tuple[str, Slice]]:
+    """Annotated slices whose darkest level is taken for ``air`` HU and whose commonest bright level for ``tissue``."""
+    root = data / "chest_ct" / "covid_semiseg" / "train"
+    for n in numbers:
+        yield f"semiseg-{n}", _semiseg_slice(root, n, np.random.default_rng(n), 0.75, air, tissue)
 
 
 def _axial(data: Path) -> dict[str, Path]:

@@ -11,27 +11,38 @@ import openvino as ov
 import torch
 from torch import Tensor, nn
 
+from training.chest_ct_opacity import favour
 from training.chest_ct_opacity.network import Network
 
+HISTORY = ["ancilla", "training"]  # where a network says how its weights were made
 
-def _value(node: Any) -> Tensor:
+
+def value(node: Any) -> Tensor:
+    """The numbers of a constant, float32, whatever precision it is kept in."""
     source = node.input_value(0).get_node() if node.get_type_name() == "Convert" else node
     return torch.from_numpy(source.data.astype("float32"))
 
 
-def _convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Weight and bias of each convolution in the order they are computed."""
-    found = []
-    for node in ov.Core().read_model(path).get_ordered_ops():
+def convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each convolution in the order they are computed, opacity not favoured."""
+    found, model = [], ov.Core().read_model(path)
+    favour.add(model, -favour.of(model))
+    for node in model.get_ordered_ops():
         if node.get_type_name() == "Convolution":
             (after,) = (i.get_node() for i in node.output(0).get_target_inputs())
-            found.append((_value(node.input_value(1).get_node()), _value(after.input_value(1).get_node()).flatten()))
+            found.append((value(node.input_value(1).get_node()), value(after.input_value(1).get_node()).flatten()))
     return found
+
+
+def history(path: Path) -> str:
+    """How the weights of ``path`` (network.xml) were made, as ``export`` wrote it down."""
+    model = ov.Core().read_model(path)
+    return str(model.get_rt_info(HISTORY).astype(str)) if model.has_rt_info(HISTORY) else "training not noted down"
 
 
 def network(path: Path, first: Tensor) -> Network:
     """The network of ``path`` (network.xml), in training form; ``first`` is a batch of its input (N, 3, H, W)."""
-    made, weights = Network().train(), iter(_convolutions(path))
+    made, weights = Network().train(), iter(convolutions(path))
     hooks = []
     for module in _in_order(made, first):
         weight, bias = next(weights)
