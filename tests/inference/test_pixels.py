@@ -128,6 +128,17 @@ def test_slopes_that_are_no_whole_numbers_are_rounded() -> None:
     assert np.array_equal(read(part10(ds)), np.maximum(np.rint(stored * 0.5 - 1024.25), -1024))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("intercept", [-1024, 0, 40000, -40000, 1024])
+def test_whole_shifts_are_exact_to_the_ends_of_sixteen_bits(signed: bool, intercept: int) -> None:
+    """Both within int16, where 16-bit sums are taken, and beyond it, where values end at 32767 and at air."""
+    for low, high in ((0, 4095), (-32768, 32767) if signed else (0, 65535), (-2000, 3000) if signed else (60000, 65535)):
+        stored = np.linspace(low, high, 32 * 32).reshape(32, 32).astype("<i2" if signed else "<u2")
+        ds = one(RescaleIntercept=str(intercept), PixelRepresentation=int(signed))
+        ds.BitsStored, ds.HighBit, ds.PixelData = 16, 15, stored.tobytes()
+        assert np.array_equal(read(part10(ds)), np.clip(stored.astype(np.int64) + intercept, -1024, 32767))
+
+
 def test_padding_is_air_whatever_sign_it_is_written_with() -> None:
     ds = one()
     stored = np.frombuffer(ds.PixelData, "<i2").reshape(32, 32).copy()
