@@ -68,6 +68,11 @@ class Compiled:
         except RuntimeError as error:
             raise PackageError(f"{file} cannot be compiled for this CPU") from error
         self._ports = [self._compiled.output(name) for name in outputs]
+        for name, port in zip(outputs, self._ports, strict=True):
+            if port.get_partial_shape().rank.get_length() == 0 or port.get_partial_shape()[0] != self.way.batch:
+                raise PackageError(
+                    f"output {name!r} of {file} is not made of {self.way.batch} answers, one for each item of a batch"
+                )
         self._watches = [self._compiled.output(wanted + number) for number in range(watches)]
         entry = self._compiled.input(0)
         self.shape: tuple[int, ...] = tuple(entry.shape[1:])  # of one item

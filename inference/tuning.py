@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from domain.errors import PackageError
 from inference.running import Compiled, Way
 
 SECONDS: Final = 0.2  # of one measurement
@@ -49,10 +50,15 @@ def fastest(make: Make, way: Way, rounds: int = ROUNDS) -> tuple[Way, float]:
 
 def _best(make: Make, ways: Sequence[Way], rounds: int) -> tuple[Way, float, Compiled]:
     """The first way is what is taken without a reason to do otherwise."""
-    networks = {way: make(way) for way in ways}
+    networks = {ways[0]: make(ways[0])}
+    for way in ways[1:]:
+        try:
+            networks[way] = make(way)
+        except PackageError:
+            continue  # many networks were exported for one item at a time
     paces = race(networks, rounds)
     best = ways[0]
-    for way in ways[1:]:
+    for way in list(networks)[1:]:
         if paces[way] > WORTH * paces[best]:
             best = way
     return best, paces[best], networks[best]

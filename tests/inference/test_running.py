@@ -11,7 +11,7 @@ import openvino.opset13 as op
 import pytest
 
 from domain.errors import PackageError, PermanentError
-from inference import graph
+from inference import graph, tuning
 from inference.running import Compiled, Way, ahead, native_precisions
 
 Image = npt.NDArray[np.float32]
@@ -52,6 +52,22 @@ def image(value: float) -> Image:
 def test_answers_come_in_order_whatever_is_run_at_once(batch: int, streams: int) -> None:
     found = [(i, float(out[0].mean())) for i, out in compiled(batch, streams).run(range(20), image)]
     assert found == [(i, 2.0 * i) for i in range(20)]
+
+
+def one_at_a_time(way: Way) -> Compiled:
+    """A network that was exported for one item: it takes more, and answers for one."""
+    values = op.parameter([way.batch, 4], np.float32, name="image")
+    whole = op.reduce_sum(values, op.constant(np.array([0])), keep_dims=True)
+    whole.output(0).set_names({"sum"})
+    values.output(0).set_names({"image"})
+    return Compiled(ov.Core(), ov.Model([op.result(whole)], [values], "test"), "network.xml", ("sum",), way)
+
+
+def test_a_network_that_answers_for_one_item_only_is_never_run_over_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PackageError, match="not made of 2 answers"):
+        one_at_a_time(Way(threads=1, batch=2))
+    monkeypatch.setattr(tuning, "speed", lambda network, *_: 10.0 * network.way.batch)
+    assert tuning.fastest(one_at_a_time, Way(threads=1))[0].batch == 1
 
 
 def test_an_input_may_be_given_as_its_channels() -> None:
