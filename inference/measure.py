@@ -9,8 +9,10 @@ import numpy.typing as npt
 from domain.errors import PackageError
 from domain.results import Code
 from inference.keys import Table, known_segments, suggestion
+from inference.shapes import Voxels, components, largest_area, longest, percentile
 
 MOST_COMBINATIONS = 65536
+Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Tally:
     sums: npt.NDArray[np.float64]
     members: npt.NDArray[np.bool_]
     voxel_ml: float
+    voxels: Voxels | None = None  # for what cannot be computed from counts and sums
 
     def any(self, segments: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Combinations that contain any of the segments."""
@@ -34,6 +37,12 @@ class Tally:
         """Voxels of a segment in each slice."""
         area: npt.NDArray[np.int64] = self.counts[:, self.any((segment,))].sum(axis=1)
         return area
+
+
+def tallied(layers: npt.NDArray[np.uint8], hu: npt.NDArray[np.number], spacing: Spacing, layer_of: dict[int, int]) -> Tally:
+    """The table with its voxels; ``spacing`` is mm between slices, rows, columns."""
+    voxel_ml = spacing[0] * spacing[1] * spacing[2] / 1000
+    return replace(tally(layers, hu, voxel_ml, layer_of), voxels=Voxels(layers, hu, spacing, layer_of))
 
 
 def tally(layers: npt.NDArray[np.uint8], hu: npt.NDArray[np.number], voxel_ml: float, layer_of: dict[int, int]) -> Tally:
@@ -89,6 +98,12 @@ _OTHER_VALUES = {
     "BQML": (Code("Bq/ml", "UCUM", "Becquerels/milliliter"), Code("126377", "DCM", "Tracer Concentration")),
     "SUVbw": (Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight"), Code("126401", "DCM", "SUVbw")),
 }
+OBJECTS = Code("{objects}", "UCUM", "objects")
+MM = Code("mm", "UCUM", "millimeter")
+MM2 = Code("mm2", "UCUM", "SquareMilliMeter")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
+AREA = Code("42798000", "SCT", "Area")
 MEAN = Code("373098007", "SCT", "Mean")
 
 
@@ -112,7 +127,7 @@ def quantity(name: str, table: Table, known: dict[int, int], units: str = "HU") 
     table.done()
     if found.unit is HOUNSFIELD and units in _OTHER_VALUES:
         unit, concept = _OTHER_VALUES[units]
-        return replace(found, unit=unit, concept=concept)
+        return replace(found, unit=unit, concept=concept if found.concept is not None else None)
     return found
 
 
@@ -191,6 +206,37 @@ def _mean(name: str, table: Table, known: dict[int, int]) -> Quantity:
     return Quantity(name, HOUNSFIELD, lambda counted: mean(counted, segments), ATTENUATION, MEAN)
 
 
+def _percentile(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments, percent = known_segments(table, "segments", known), table.number("percent", 0, 100)
+    # No code of a derivation says which percentile: the report must name it.
+    return Quantity(name, HOUNSFIELD, _of_voxels(lambda voxels: percentile(voxels, segments, percent)))
+
+
+def _count(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    least, connectivity = table.number("min_volume_ml", 0, 1e6, 0.0), table.integer("connectivity", 1, 3, 1)
+    return Quantity(name, OBJECTS, _of_voxels(lambda voxels: components(voxels, segments, least, connectivity)))
+
+
+def _long_axis(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    return Quantity(name, MM, _of_voxels(lambda v: a.long_length if (a := longest(v, segments)) else None), LONG_AXIS)
+
+
+def _short_axis(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    return Quantity(name, MM, _of_voxels(lambda v: a.short_length if (a := longest(v, segments)) else None), SHORT_AXIS)
+
+
+def _area(name: str, table: Table, known: dict[int, int]) -> Quantity:
+    segments = known_segments(table, "segments", known)
+    return Quantity(name, MM2, _of_voxels(lambda voxels: largest_area(voxels, segments)), AREA)
+
+
+def _of_voxels(value: Callable[[Voxels], float | None]) -> Callable[[Tally], float | None]:
+    return lambda counted: None if counted.voxels is None else value(counted.voxels)
+
+
 def _percent_affected(name: str, table: Table, known: dict[int, int]) -> Quantity:
     lesions, organs = known_segments(table, "lesions", known), known_segments(table, "organs", known)
     if "zone" not in table:
@@ -218,6 +264,11 @@ def _zonal_severity(name: str, table: Table, known: dict[int, int]) -> Quantity:
 MEASURES: dict[str, Callable[[str, Table, dict[int, int]], Quantity]] = {
     "Volume": _volume,
     "Mean": _mean,
+    "Percentile": _percentile,
+    "Count": _count,
+    "LongAxis": _long_axis,
+    "ShortAxis": _short_axis,
+    "Area": _area,
     "PercentAffected": _percent_affected,
     "SlicesAffected": _slices_affected,
     "ZonalSeverity": _zonal_severity,

@@ -10,7 +10,7 @@ from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Analysis, Code, Finding, KeyImage, Labels, Measurement, Outline, Statement
 from inference import outline, wording
-from inference.measure import Tally, tally
+from inference.measure import Tally, tallied
 from inference.package import Package
 from inference.plan import FindingPlan, Plan, Said, StatementPlan
 from inference.volume import Volume
@@ -49,7 +49,7 @@ def read(package: Package, layers: npt.NDArray[np.uint8], volume: Volume) -> Rea
 
 
 def _measure(package: Package, layers: npt.NDArray[np.uint8], volume: Volume) -> tuple[Tally, dict[str, float | None]]:
-    counted = tally(layers, volume.hu, volume.voxel_ml, package.layer_of)
+    counted = tallied(layers, volume.hu, volume.spacing, package.layer_of)
     return counted, {name: quantity.value(counted) for name, quantity in package.plan.quantities.items()}
 
 

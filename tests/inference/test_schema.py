@@ -15,6 +15,7 @@ from inference.package import understand
 from node.config import shipped_packages
 from tests.inference import image_package, sequences, small_package
 from tests.inference.test_geometry import REPORT, SEGMENTS
+from tests.inference.test_shapes import MEASURED
 from tests.inference.windows.test_windows import BEHIND, HEAD, INFERER, NETWORK, STEPS
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed (extra 'test')")
@@ -43,6 +44,7 @@ PACKAGES: dict[str, Documents] = {
     **{name: of_folder(path) for name, path in shipped_packages().items()},
     "slices": documents(small_package.TOML, small_package.SEGMENTS, small_package.REPORT),
     "windows": documents(HEAD + NETWORK + INFERER + STEPS + BEHIND, SEGMENTS, REPORT),
+    "measures": documents(small_package.TOML, small_package.SEGMENTS, MEASURED),
     "channels": documents(sequences.TOML, sequences.SEGMENTS, REPORT),
     "detector": documents(image_package.DETECTOR_TOML, image_package.SPOTS, image_package.SPOTS_REPORT),
     "nodule": documents(image_package.BLOB_TOML, image_package.BLOB, image_package.BLOB_REPORT),
