@@ -188,7 +188,7 @@ def to_source(grid: Grid, volume: Volume) -> npt.NDArray[np.uint8]:
     down, across = nearest(grid.layers.shape[2], rows), nearest(grid.layers.shape[3], columns)
     for layer in range(grid.layers.shape[0]):
         for s in np.flatnonzero(grid.layers[layer].any(axis=(1, 2))):
-            plane = grid.layers[layer, s].take(down, axis=0).take(across, axis=1)
+            plane = grid.layers[layer, s].take(across, axis=1).take(down, axis=0)  # whole rows last: they are copied at once
             layers[layer, s] = volume.unseen(plane)
     return layers
 

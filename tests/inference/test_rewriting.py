@@ -91,3 +91,22 @@ def test_a_slice_of_another_axis_or_every_second_channel_is_not_looked_through()
         assert rewrite(network) == 1 and "Slice" in kinds(network)
         expected = (values[:, ::2] if axis == 1 else values[:, :, :3]).argmax(axis=1)
         assert expected.shape == (1, *shape[2:]) and np.array_equal(answers(network, values)[:, 0], expected)
+
+
+@pytest.mark.parametrize(("kind", "axis", "kept", "replaced"), [
+    ("u8", 1, True, 1), ("f32", 1, True, 0), ("u8", 2, True, 0), ("u8", 1, False, 0),
+])  # fmt: skip
+def test_the_brightest_colour_of_a_picture_of_bytes_is_found_by_comparisons(
+    kind: str, axis: int, kept: bool, replaced: int
+) -> None:
+    image = op.parameter([1, 6, 5, 3], np.uint8 if kind == "u8" else np.float32, name="image")
+    planes = op.convert(op.transpose(image, op.constant(np.array([0, 3, 1, 2]))), "f32")
+    planes = op.divide(planes, op.constant(np.float32(255)))
+    brightest = op.reduce_max(planes, op.constant(np.array([axis])), keep_dims=kept)
+    scaled = op.multiply(brightest, op.constant(np.float32(2)))
+    scaled.output(0).set_names({"which"})
+    network = ov.Model([op.result(scaled)], [image], "test")
+    values = np.random.default_rng(5).integers(0, 255, (1, 6, 5, 3)).astype(np.uint8 if kind == "u8" else np.float32)
+    assert rewrite(network) == replaced and ("ReduceMax" in kinds(network)) is not bool(replaced)
+    expected = values.transpose(0, 3, 1, 2).max(axis=axis, keepdims=kept).astype(np.float32) / 255 * 2
+    assert np.allclose(answers(network, values), expected, atol=1e-6)
