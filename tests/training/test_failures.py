@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from training import contours
 from training.microscopy.failures import Failure, of_field, sheet, spread
 
 NAMES = ("bacillus", "cluster")
@@ -44,3 +45,17 @@ def test_the_sheet_has_a_row_for_six_and_both_boxes_in_their_colours(tmp_path) -
     page = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert page.shape == (2 * 208, 6 * 192, 3)
     assert (page == (230, 30, 30)).all(2).any() and (page == (0, 190, 60)).all(2).any()
+
+
+def test_contours_of_truth_and_answer_are_drawn_over_the_grey_picture(tmp_path) -> None:
+    from PIL import Image
+
+    truth, answer = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    truth[10:30, 10:30], answer[40:60, 40:60] = True, True
+    contours.sheet([(np.full((64, 64), 90, np.uint8), truth, answer)] * 5, tmp_path / "sheet.jpg")
+    page = np.asarray(Image.open(tmp_path / "sheet.jpg")).astype(int)
+    assert page.shape == (512, 1024, 3)
+    green, red = page[..., 1] - page[..., 0] > 60, page[..., 0] - page[..., 1] > 60
+    assert green[40:120, 40:120].any() and not green[130:256, 130:256].any()
+    assert red[160:240, 160:240].any() and not red[:130, :130].any()
+    assert abs(page[80, 80] - 90).max() < 12  # within the contour the picture is as it was

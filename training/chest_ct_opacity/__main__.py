@@ -1,4 +1,4 @@
-"""Makes the model from nothing: ``python -m training.chest_ct_opacity [prepare|train|export|evaluate|card|all|choose]``."""
+"""Makes the model from nothing: ``python -m training.chest_ct_opacity [prepare|train|export|evaluate|failures|card|all|choose]``."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from training.chest_ct_opacity import card, pool
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CHECKPOINT = pool.OUT / "network.pt"
-STEPS = ("prepare", "train", "export", "evaluate", "card")
+STEPS = ("prepare", "train", "export", "evaluate", "failures", "card")
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,6 +64,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate.write(figures)
 
 
+def _failures(_: argparse.Namespace) -> None:
+    from training.chest_ct_opacity import failures
+
+    failures.draw()
+
+
 def _facts(data: Path) -> dict[str, int | float | str]:
     import openvino as ov
 
@@ -92,7 +98,8 @@ def _card(_: argparse.Namespace) -> None:
 def main() -> None:
     """Runs one step or all of them in order."""
     options = _arguments()
-    does = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate, "card": _card, "choose": _choose}
+    does = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate}
+    does |= {"failures": _failures, "card": _card, "choose": _choose}
     for step in STEPS if options.step == "all" else (options.step,):
         print(step, flush=True)
         does[step](options)

@@ -98,7 +98,8 @@ def picture(path: Path, hu: npt.NDArray[Any], labels: list[tuple[npt.NDArray[np.
     Image.fromarray(np.clip(np.hstack(parts), 0, 255).astype(np.uint8)).save(path)
 
 
-def _volumes(seeds: range, count: int | None) -> Iterator[tuple[Volume, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+def volumes(seeds: range, count: int | None) -> Iterator[tuple[Volume, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Phantoms with so many lesions: the volume, its lungs (1, 2) and its opacities (1, 2)."""
     for seed in seeds:
         hu, lungs, opacity, spacing = scan.study(seed, lesion_count=count)
         heights = tuple(float(i * spacing[0]) for i in range(len(hu)))
@@ -107,11 +108,11 @@ def _volumes(seeds: range, count: int | None) -> Iterator[tuple[Volume, npt.NDAr
 
 def _phantoms(analyser: Analyser, pictures: Path | None) -> dict[str, Any]:
     normal, lung_errors, both = [], [], {"lungs": [], "infection": []}
-    for volume, lungs, _ in _volumes(NORMAL_SEEDS, 0):
+    for volume, lungs, _ in volumes(NORMAL_SEEDS, 0):
         layers = analyser.read(volume).layers
         normal.append(100 * float((layers[1] > 0).sum() / max(1, (layers[0] > 0).sum())))
         lung_errors.append(abs(100 * float((layers[0] > 0).sum() / (lungs > 0).sum() - 1)))
-    for volume, lungs, opacity in _volumes(SICK_SEEDS, 6):
+    for volume, lungs, opacity in volumes(SICK_SEEDS, 6):
         layers = analyser.read(volume).layers
         both["lungs"] += [pair(layers[0] == k, lungs == k, lungs >= 0) for k in (1, 2)]
         both["infection"].append(pair(layers[1] > 0, opacity > 0, lungs >= 0))
