@@ -1,4 +1,4 @@
-"""Makes the model from nothing: ``python -m training.chest_ct_opacity [prepare|train|export|evaluate|failures|card|all|choose]``."""
+"""Makes the model from nothing: ``python -m training.chest_ct_opacity [STEP|all]``, or ``choose`` how much to favour opacity."""
 
 import argparse
 import os
