@@ -39,11 +39,10 @@ class Grid:
     def box(self, segments: tuple[int, ...], margin: int = 0) -> Box | None:
         """The smallest box around the segments, widened in its plane and along slices; None when there are none."""
         mask = self.mask(segments)
-        box = []
-        for axis in range(3):
-            others = tuple(a for a in range(3) if a != axis)
-            where = np.flatnonzero(mask.any(axis=others))
-            if where.size == 0:
-                return None
-            box.append(slice(max(0, int(where[0]) - margin), min(mask.shape[axis], int(where[-1]) + 1 + margin)))
-        return (box[0], box[1], box[2])
+        slices = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+        if slices.size == 0:
+            return None
+        plane = mask[slices[0] : slices[-1] + 1].any(axis=0)  # all slices laid over each other: two passes instead of three
+        lines = (slices, np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0)))
+        ends = [(max(0, int(w[0]) - margin), min(n, int(w[-1]) + 1 + margin)) for w, n in zip(lines, mask.shape, strict=True)]
+        return slice(*ends[0]), slice(*ends[1]), slice(*ends[2])

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
@@ -250,6 +252,29 @@ def test_enhanced_images_are_asked_in_their_functional_groups(package: Package) 
     ds = Dataset()
     ds.Modality = "MR"
     assert channel.rank(ds) is None and channel.rank(enhanced(ds)) == 0
+
+
+def test_headers_of_anybody_are_a_no_and_never_a_fault(package: Package) -> None:
+    """Values of another kind than their attribute's, sequences where values belong, and back."""
+    broken: dict[str, Any] = {
+        "SeriesDescription": "x" * 100_000 + "flair",
+        "ContrastBolusAgent": Items([AGENT]),
+        "EchoTime": "many",
+        "InversionTime": ["1", "2"],
+        "RepetitionTime": None,
+        "ScanningSequence": Items([AGENT, AGENT]),
+        "ImageType": [],
+        "SharedFunctionalGroupsSequence": Items([]),
+        "PerFrameFunctionalGroupsSequence": "none",
+    }
+    for keywords in ([name] for name in broken):
+        ds = Dataset()
+        ds.Modality = "MR"
+        for name in keywords:
+            tag = tag_for_keyword(name)
+            assert tag is not None
+            ds[tag] = DataElement(tag, "SQ" if isinstance(broken[name], Items) else "LT", broken[name], already_converted=True)
+        assert [channel.rank(ds) for channel in package.manifest.channels] == [None, None, None], keywords
 
 
 @pytest.mark.parametrize(
