@@ -42,7 +42,8 @@ class Grid:
         slices = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
         if slices.size == 0:
             return None
-        plane = mask[slices[0] : slices[-1] + 1].any(axis=0)  # all slices laid over each other: two passes instead of three
+        # All slices laid over each other: two passes over the volume instead of three.
+        plane = np.asarray(mask[slices[0] : slices[-1] + 1].any(axis=0))
         lines = (slices, np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0)))
         ends = [(max(0, int(w[0]) - margin), min(n, int(w[-1]) + 1 + margin)) for w, n in zip(lines, mask.shape, strict=True)]
         return slice(*ends[0]), slice(*ends[1]), slice(*ends[2])
