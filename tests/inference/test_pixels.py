@@ -131,7 +131,7 @@ def test_slopes_that_are_no_whole_numbers_are_rounded() -> None:
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("intercept", [-1024, 0, 40000, -40000, 1024])
 def test_whole_shifts_are_exact_to_the_ends_of_sixteen_bits(signed: bool, intercept: int) -> None:
-    """Both within int16, where 16-bit sums are taken, and beyond it, where values end at 32767 and at air."""
+    """Both within int16 and beyond it, where values end at 32767 and at air."""
     for low, high in ((0, 4095), (-32768, 32767) if signed else (0, 65535), (-2000, 3000) if signed else (60000, 65535)):
         stored = np.linspace(low, high, 32 * 32).reshape(32, 32).astype("<i2" if signed else "<u2")
         ds = one(RescaleIntercept=str(intercept), PixelRepresentation=int(signed))
