@@ -159,9 +159,9 @@ def sphere(grid: tuple[int, int, int], spacing: float, centre: Vector) -> npt.ND
     return np.clip((RADIUS - far) / spacing + 0.5, 0, 1).astype(np.float32) * 1060
 
 
-def build(folder: Path, toml: str = TOML) -> Path:
+def build(folder: Path, toml: str = TOML, window: tuple[int, ...] = (48, 40, 32)) -> Path:
     """A sealed package with one golden case of three channels."""
-    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=scores((48, 40, 32)))
+    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=scores(window))
     values = np.stack([sphere((40, 48, 48), 2.5, np.array(c)) for c in ((0, 0, 0), (3, 4, -5), (-6, 2, 0))])
     values[2] *= 2
     np.savez_compressed(folder / "golden" / "case-01.npz", values=values, spacing=np.array([2.5, 2.5, 2.5]))

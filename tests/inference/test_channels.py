@@ -29,6 +29,7 @@ from inference.windows.onto import onto
 from tests.inference import sequences
 from tests.inference.sequences import Sequence, study
 from tests.inference.spheres import CENTRE, TRUE_ML, Ball, turned
+from tests.inference.windows.test_windows import INFERER
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,17 @@ def test_each_sphere_comes_back_from_its_own_series_on_the_grid_of_the_first(ana
         centroid, volume = whole["T1"].found(found.labels, number)
         assert np.abs(centroid - one.centre).max() < 0.8, (number, centroid - one.centre)
         assert volume == pytest.approx(TRUE_ML, rel=0.03)
+
+
+def test_networks_that_go_slice_by_slice_see_all_channels_of_a_slice(tmp_path: Path) -> None:
+    slices = '\n[inferer]\nname = "SliceInferer"\nroi_size = [40, 48]\nspatial_dim = 2\n'
+    toml = sequences.TOML.replace(INFERER, slices).replace("NCDHW", "NCHW")
+    whole = study()
+    found = Analyser(load(sequences.build(tmp_path / "p", toml, (40, 48)))).analyse(of(*whole.values()))  # type: ignore[arg-type]
+    assert found.labels is not None
+    for number, one in enumerate(whole.values(), 1):
+        centroid, volume = whole["T1"].found(found.labels, number)
+        assert np.abs(centroid - one.centre).max() < 0.8 and volume == pytest.approx(TRUE_ML, rel=0.03)
 
 
 def test_a_better_alternative_and_then_more_slices_decide_between_series(analyser: Analyser) -> None:
