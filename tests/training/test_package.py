@@ -43,6 +43,13 @@ def test_the_figures_are_good_enough_to_ship():
     assert FIGURES["annotated_slices"]["lungs"]["pooled"] > 0.95
     assert abs(FIGURES["real_normal_study"]["lung_volume_error_percent"]) < 10
     assert FIGURES["real_normal_study"]["opacity_percent"] < 2
+    assert max(changed["opacity_percent"] for changed in FIGURES["stress"].values()) < 2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_each_precision_is_within_half_a_point_of_fp32(precision):
+    found, reference = FIGURES["precisions"][precision], FIGURES["precisions"]["fp32"]
+    assert min(found[name] - reference[name] for name in reference) >= -0.005
 
 
 def test_codes_known_to_the_standard_have_its_meaning(shipped):
