@@ -52,9 +52,9 @@ def ellipse(grid: Grid, centre: tuple[float, float], half: tuple[float, float], 
     return ((1 - r) * min(half)).astype(np.float32)
 
 
-def soft(distance: Map, width: float) -> Map:
+def soft(distance: Map, width: float | Map) -> Map:
     """0 outside, 1 inside, a ramp of ``width`` mm between."""
-    return np.clip(distance / max(width, 1e-3) + 0.5, 0, 1)
+    return np.asarray(np.clip(distance / np.maximum(width, 1e-3) + 0.5, 0, 1), np.float32)
 
 
 def upright(distance: Map) -> Map:

@@ -70,7 +70,7 @@ class _Learner:
             network.load_state_dict(held["network"])
             self.steps = int(held["steps"])
         self.network = network.to(memory_format=torch.channels_last).train()
-        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.99 if self.steps else 0.995)  # going on is short
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=2e-2)
 
@@ -100,9 +100,10 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
 
     Goes on from ``checkpoint`` if it is there; ``begin`` is the part of the whole training that is over already.
     """
-    torch.manual_seed(seed)
     torch.set_num_threads(1)  # the second core makes the batches
-    learner, source = _Learner(checkpoint), Source(folder, seed)
+    learner = _Learner(checkpoint)
+    torch.manual_seed(seed + learner.steps)  # who goes on sees other pictures than before
+    source = Source(folder, seed + learner.steps)
     pictures, step, shown, mean = source.look(), 0, begin, 1.0
     started = time.monotonic()
     with ThreadPoolExecutor(1) as ahead:
@@ -111,7 +112,7 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
             progress = begin + (1 - begin) * done
             grey, truth = coming.result()
             pictures = source.look() if step % 50 == 49 else pictures
-            coming = ahead.submit(source.batch, EARLY_SIDE if progress < 0.6 else SIDE)
+            coming = ahead.submit(source.batch, EARLY_SIDE if progress < 0.75 else SIDE)
             mean = 0.97 * mean + 0.03 * learner.step(grey, truth, _rate(progress))
             step += 1
             if progress - shown > 0.02:

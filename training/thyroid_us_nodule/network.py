@@ -1,6 +1,7 @@
 """The network that outlines nodules: a picture in, the chance of "nodule" at each pixel out; grey and sigmoid inside."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,28 @@ def shown(grey: Tensor) -> Tensor:
     return torch.cat([grey * 2 - 1, ((grey - mean) / (spread + 1e-3).sqrt()).clamp(-3, 3) * 0.6], 1)
 
 
+class Again(nn.Module):
+    """A further look at a small map: two convolutions whose answer is added, nothing at first (Goyal 2017, arXiv:1706.02677)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.look = twice(channels, channels)
+        last = nn.BatchNorm2d(channels)
+        nn.init.zeros_(last.weight)
+        self.look[4] = last
+        self.look[5] = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` and what is added to it."""
+        return x + cast(Tensor, self.look(x))
+
+
 class Network(nn.Module):
-    """Encoder and decoder for CPUs: halved at once, nearest up-sampling, the whole picture's mean added at the bottom."""
+    """Encoder and decoder for CPUs: halved at once, nearest up-sampling, the whole picture's mean added at the bottom.
+
+    Most of the weights lie where the maps are small: what a nodule is among gland, vessels and muscles is a question of the
+    whole neck, and looking again costs little there.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +57,7 @@ class Network(nn.Module):
         self.stem = twice(2, c[0], 2)
         self.down = nn.ModuleList(twice(a, b, 2) for a, b in pairwise(c))
         self.whole = nn.Conv2d(c[-1], c[-1], 1)
+        self.again = nn.ModuleList([nn.Sequential(Again(c[-1]), Again(c[-1])), Again(c[-2]), Again(c[-3])])
         self.up = nn.ModuleList(twice(b + a, a) for a, b in reversed(list(pairwise(c))))
         self.head = nn.Conv2d(c[0], 1, 1)
         self.early = nn.Conv2d(c[1], 1, 1)
@@ -47,9 +69,11 @@ class Network(nn.Module):
             levels.append(step(levels[-1]))
         y = levels.pop()
         y = y + self.whole(y.mean((2, 3), keepdim=True))
-        for step in self.up:
+        y = self.again[0](y)
+        for k, step in enumerate(self.up, 1):
             before = y
             y = step(torch.cat([functional.interpolate(y, scale_factor=2.0, mode="nearest"), levels.pop()], 1))
+            y = self.again[k](y) if k < len(self.again) else y
         return self.head(y), self.early(before)
 
 

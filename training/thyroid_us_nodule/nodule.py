@@ -75,6 +75,9 @@ def outline(grid: Grid, nodule: Nodule, rng: np.random.Generator) -> Map:
     r, angle = np.hypot(u, v), np.arctan2(v, u)
     wobble = np.zeros_like(r)
     strong = {0: 0.03, 1: 0.05, 2: 0.07, 3: 0.065}[nodule.margin]
+    bulge = float(rng.uniform(0, 0.09)) if rng.random() < 0.6 else 0.0  # eggs, beans, pears
+    for k in (1, 2, 3):
+        wobble += np.float32(rng.normal(0, bulge)) * np.cos(k * angle + np.float32(rng.uniform(0, 6.3)))
     for k in range(2, 4 if nodule.margin < 2 else int(rng.integers(6, 12))):
         wobble += np.float32(rng.normal(0, strong / np.sqrt(k / 2))) * np.cos(k * angle + np.float32(rng.uniform(0, 6.3)))
     if nodule.margin >= 2:
@@ -88,9 +91,21 @@ def _solid(grid: Grid, nodule: Nodule, rng: np.random.Generator) -> Map:
     level = np.full(grid.shape, rng.uniform(low, high), np.float32)
     level += rng.uniform(0, 2.2) * noise(grid.shape, max(2.0, size * rng.uniform(0.3, 0.8)), rng)
     level += rng.uniform(0, 2.5) * noise(grid.shape, max(1.5, size * rng.uniform(0.06, 0.2)), rng)
+    if rng.random() < 0.4:
+        level += _parts(grid, nodule, rng)
     if rng.random() < 0.2:
         level += line(noise(grid.shape, max(2.0, 0.4 * size), rng), 0.12) * rng.uniform(3, 9)
     return level
+
+
+def _parts(grid: Grid, nodule: Nodule, rng: np.random.Generator) -> Map:
+    """Darker and brighter parts within one nodule, dB: a patch, and a slope from one side to the other."""
+    size = min(nodule.half) / grid.step
+    patch = soft(noise(grid.shape, max(2.0, size * rng.uniform(0.5, 1.0)), rng) - rng.uniform(-0.5, 1.0), rng.uniform(0.2, 1.0))
+    turn = rng.uniform(0, 2 * np.pi)
+    aside = (grid.x - nodule.centre[0]) * np.cos(turn) + (grid.y - nodule.centre[1]) * np.sin(turn)
+    slope = np.clip(aside / max(nodule.half), -1.2, 1.2) * rng.uniform(0, 3)
+    return np.asarray(patch * rng.uniform(-7, 7) + slope, np.float32)
 
 
 def _cysts(grid: Grid, nodule: Nodule, distance: Map, rng: np.random.Generator) -> Map:
@@ -108,7 +123,16 @@ def _cysts(grid: Grid, nodule: Nodule, distance: Map, rng: np.random.Generator) 
     return soft(noise(grid.shape, max(2.0, size * rng.uniform(0.35, 0.7)), rng) - rng.uniform(-0.6, 0.7), 0.3)
 
 
-def _blend(nodule: Nodule, grid: Grid, rng: np.random.Generator) -> float:
+def _blend(nodule: Nodule, grid: Grid, rng: np.random.Generator) -> Map:
+    """Width of the border, mm; in some nodules it is lost along a part of the way."""
+    width = _width(nodule, grid, rng)
+    if rng.random() > (0.5 if nodule.margin == 1 else 0.2):
+        return np.full(grid.shape, width, np.float32)
+    lost = np.clip(noise(grid.shape, max(2.0, min(nodule.half) / grid.step), rng) - 0.3, 0, 1)
+    return np.asarray(width + lost * rng.uniform(0.15, 0.5) * min(nodule.half), np.float32)
+
+
+def _width(nodule: Nodule, grid: Grid, rng: np.random.Generator) -> float:
     smallest = max(0.25, 1.2 * grid.step)
     if nodule.margin == 1:
         return max(smallest, min(nodule.half) * rng.uniform(0.15, 0.45))

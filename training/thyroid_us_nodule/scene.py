@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.thyroid_us_nodule import decoys
 from training.thyroid_us_nodule import nodule as nodules
 from training.thyroid_us_nodule import tissue as tissues
 from training.thyroid_us_nodule.field import Grid, Map, ellipse, make_grid, noise, soft
@@ -89,12 +90,20 @@ def _around(tissue: Tissue, plan: Plan, side: float, rng: np.random.Generator) -
         at = (outward + side * rng.uniform(3, 10), cy - rng.uniform(1, 8))
         d = ellipse(tissue.grid, at, (rng.uniform(2.5, 7), rng.uniform(1.2, 3.5)), rng.normal(0, 0.3))
         tissues.vessel(tissue, d, rng.uniform(0.2, 0.5), rng)
+    if rng.random() < 0.55:
+        at = (outward + side * rng.uniform(1, 9), plan.strap * rng.uniform(0.5, 1.2))
+        decoys.muscle(tissue, at, (rng.uniform(6, 13), rng.uniform(2.5, 6)), rng)
+    if rng.random() < 0.12:
+        decoys.lymph_node(tissue, (outward + side * rng.uniform(0, 9), cy + rng.uniform(-8, 8)), rng.uniform(2, 6), rng)
 
 
 def _beneath(tissue: Tissue, plan: Plan, long: bool, rng: np.random.Generator) -> None:
     (_, cy), (_, b) = plan.lobe, plan.half
     if rng.random() < 0.75:
         tissues.spine(tissue, cy + b * rng.uniform(0.75, 1.15) + rng.uniform(0, 4), rng)
+    if rng.random() < 0.4:
+        at = (plan.lobe[0] + rng.uniform(-6, 6), cy + b + rng.uniform(2, 5))
+        decoys.muscle(tissue, at, (rng.uniform(9, 25) if long else rng.uniform(4, 9), rng.uniform(2, 4.5)), rng)
     if long and rng.random() < 0.3:
         tilt = rng.uniform(-0.2, 0.2)
         level = tissue.grid.y - (cy + b + rng.uniform(1, 6)) - tilt * tissue.grid.x
@@ -166,11 +175,15 @@ def depict(planned: Arrangement, rng: np.random.Generator) -> Scene:
     if not planned.long:
         _around(tissue, plan, 1.0 if rng.random() < 0.5 else -1.0, rng)
     power = rng.uniform(1.8, 2.8)
-    wobble = 0.06 * min(plan.half) * noise(shape, 6 / step, rng)
+    wobble = rng.uniform(0.03, 0.12) * min(plan.half) * noise(shape, 6 / step, rng)
     lobe = ellipse(grid, plan.lobe, plan.half, rng.normal(0, 0.12), power) + wobble
     disease = float(rng.uniform(0.3, 1)) if rng.random() < 0.25 else 0.0
     tissues.gland(tissue, lobe.astype(np.float32), disease, rng)
     _small_vessels(tissue, rng)
+    if rng.random() < 0.2:
+        decoys.colloid(tissue, rng)
+    if rng.random() < 0.45:
+        decoys.sheets(tissue, rng)
     return Scene(tissue, planned.nodules, _paint(tissue, planned.nodules, rng))
 
 

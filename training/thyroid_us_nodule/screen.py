@@ -158,9 +158,11 @@ def annotate(grey: Map, labels: np.ndarray, box: Box, rng: np.random.Generator) 
 
 
 def _doppler(pixels: Map, box: Box, rng: np.random.Generator) -> None:
-    """Colour flow as it looks in grey: plain patches of one brightness."""
-    flow = noise((box[2] - box[0], box[3] - box[1]), rng.uniform(4, 10), rng) > rng.uniform(1.3, 2.2)
-    view = pixels[box[0] : box[2], box[1] : box[3]]
+    """Colour flow as it looks in grey: plain patches of one brightness, in a part of the picture."""
+    high, wide = (int((box[k + 2] - box[k]) * rng.uniform(0.3, 0.9)) for k in (0, 1))
+    top, left = int(rng.integers(box[0], box[2] - high + 1)), int(rng.integers(box[1], box[3] - wide + 1))
+    flow = noise((high, wide), rng.uniform(4, 14), rng) > rng.uniform(1.3, 2.4)
+    view = pixels[top : top + high, left : left + wide]
     view[flow] = rng.uniform(0.2, 0.55)
 
 

@@ -1,4 +1,4 @@
-"""From tissue to echoes: speckle of random scatterers, focus, attenuation, shadows, gain errors, noise, log compression.
+"""From tissue to echoes: speckle of random scatterers, focus, attenuation, shadows, gain errors, noise.
 
 Scatterers are complex Gaussian noise weighted by the tissue's amplitude and filtered by the pulse (Wagner 1983, IEEE Trans Sonics
 Ultrasonics 30:156): the envelope is Rayleigh where nothing else shines. Two pulses, narrow and wide, are blended about the focus.
@@ -7,6 +7,7 @@ Ultrasonics 30:156): the envelope is Rayleigh where nothing else shines. Two pul
 import numpy as np
 from scipy import fft, ndimage
 
+from training.thyroid_us_nodule import machine
 from training.thyroid_us_nodule.field import Map, noise
 from training.thyroid_us_nodule.tissue import Tissue
 
@@ -49,6 +50,8 @@ def _gain(shape: tuple[int, int], rng: np.random.Generator) -> Map:
         wrong = wrong - rng.uniform(6, 30) * edge
     if rng.random() < 0.3:
         wrong = wrong - rng.uniform(5, 25) * np.clip((rows - rng.uniform(0.2, 0.8)) * 2, 0, 1)
+    if rng.random() < 0.2:
+        wrong = wrong + rng.uniform(3, 12) * np.exp(-(rows + 1) / rng.uniform(0.05, 0.3))  # haze under the skin
     stripes = rng.normal(0, rng.uniform(0, 1.2), shape[1]).astype(np.float32)
     return wrong + ndimage.gaussian_filter1d(stripes, 2)[None, :]
 
@@ -65,21 +68,21 @@ def _tails(tissue: Tissue) -> Map:
     return echo
 
 
-def _smoothed(db: Map, rng: np.random.Generator) -> Map:
-    """The look of modern machines: speckle pressed down, borders kept or sharpened."""
-    kind = rng.random()
-    if kind < 0.35:
-        return db
-    if kind < 0.5:
-        return ndimage.gaussian_filter(db, rng.uniform(0.4, 1.3))
-    size = int(rng.choice([3, 5, 7]))
-    mean = ndimage.uniform_filter(db, size)
-    spread = ndimage.uniform_filter(db * db, size) - mean * mean
-    keep = np.clip((spread - 12) / (spread + rng.uniform(10, 60)), 0, 1)
-    calm = mean + keep * (db - mean)
-    calm = calm + rng.uniform(0, 0.6) * (db - calm)
-    sharp = ndimage.gaussian_filter(calm, 1.2)
-    return calm + rng.uniform(0, 0.9) * (calm - sharp)
+def _clusters(shape: tuple[int, int], rng: np.random.Generator) -> Map:
+    """Uneven density of scatterers: K-distributed speckle (Jakeman 1976, IEEE Trans Antennas Propag 24:806)."""
+    even = rng.uniform(0.6, 4)
+    return np.sqrt(rng.gamma(even, 1 / even, shape)).astype(np.float32)
+
+
+def _repeated(power: Map, rng: np.random.Generator) -> Map:
+    """Reverberation: the layers above once more, weaker, smeared and deeper; best seen in cysts and vessels."""
+    again = ndimage.uniform_filter1d(power, int(rng.integers(1, 9)), axis=1)
+    deeper = max(2, int(len(power) * rng.uniform(0.05, 0.25)))
+    out = power.copy()
+    for k in (1, 2):
+        if k * deeper < len(power):
+            out[k * deeper :] += again[: -k * deeper] * np.float32(10 ** (-rng.uniform(16, 34) * k / 10))
+    return out
 
 
 def insonify(tissue: Tissue, rng: np.random.Generator) -> Map:
@@ -87,22 +90,15 @@ def insonify(tissue: Tissue, rng: np.random.Generator) -> Map:
     shape = tissue.grid.shape
     loss = np.cumsum(ndimage.gaussian_filter1d(tissue.loss, rng.uniform(0.8, 4), axis=1) * 3, 0)
     loss = np.clip(loss, -10, 45)
-    amplitude = 10 ** (_tails(tissue) / 20)
-    power = _power(amplitude.astype(np.float32), rng)
+    amplitude = (10 ** (_tails(tissue) / 20)).astype(np.float32)
+    if rng.random() < 0.35:
+        amplitude *= _clusters(shape, rng)
+    power = _power(amplitude, rng)
+    if rng.random() < 0.4:
+        power = _repeated(power, rng)
     db = 10 * np.log10(power + 1e-6) - loss + _gain(shape, rng)
     floor = rng.uniform(-55, -28) + rng.uniform(0, 14) * np.linspace(0, 1, shape[0])[:, None] ** 2
     db = 10 * np.log10(10 ** (db / 10) + 10 ** (floor / 10) * rng.exponential(1, shape) + 1e-9)
     if rng.random() < 0.15:
         db = db + rng.uniform(0.5, 2.5) * noise(shape, 1.5, rng)
-    db = _smoothed(db.astype(np.float32), rng)
-    span = rng.uniform(38, 75)
-    grey = np.clip((db + rng.uniform(0.42, 0.72) * span) / span, 0, 1)
-    return np.asarray(_curve(grey, rng), np.float32)
-
-
-def _curve(grey: Map, rng: np.random.Generator) -> Map:
-    """A grey map of the machine: gamma and an S-shaped part."""
-    bent = grey ** np.float32(np.exp(rng.normal(0, 0.22)))
-    if rng.random() < 0.4:
-        bent = bent + rng.uniform(-0.3, 0.5) * bent * (1 - bent) * (2 * bent - 1) * 2
-    return np.clip(bent * rng.uniform(0.8, 1.0), 0, 1)
+    return machine.shown(db.astype(np.float32), rng)

@@ -29,15 +29,15 @@ class Tissue:
         self.echo += line(distance, width) * upright(distance) ** 2 * gain * broken
 
 
-def _fibres(grid: Grid, rng: np.random.Generator) -> Map:
-    """Bright lines along a muscle, across the beam."""
+def fibres(grid: Grid, rng: np.random.Generator) -> Map:
+    """Bright lines along a muscle, across the beam, dB."""
     cells = rng.uniform(0.5, 1.1) / grid.step
     streaks = noise(grid.shape, max(cells, 1.5), rng, stretch=rng.uniform(6, 18))
     return np.maximum(streaks - rng.uniform(0.3, 1.2), 0) * rng.uniform(4, 9)
 
 
 def _muscle(tissue: Tissue, alpha: Map, rng: np.random.Generator) -> None:
-    tissue.lay(alpha, rng.uniform(-16, -5) + _fibres(tissue.grid, rng))
+    tissue.lay(alpha, rng.uniform(-16, -5) + fibres(tissue.grid, rng))
 
 
 def layers(tissue: Tissue, depths: tuple[float, float, float], rng: np.random.Generator) -> None:
@@ -72,6 +72,8 @@ def gland(tissue: Tissue, distance: Map, disease: float, rng: np.random.Generato
 
 def vessel(tissue: Tissue, distance: Map, wall: float, rng: np.random.Generator) -> None:
     """Blood with a wall; blood is never quite black near the wall facing the probe."""
+    bent = noise(distance.shape, max(2.0, 2.5 / tissue.grid.step), rng)
+    distance = (distance + rng.uniform(0, 0.14) * max(float(distance.max()), 0.0) * bent).astype(np.float32)
     tissue.lay(soft(distance + 0.5 * wall, 0.3), rng.uniform(-6, 3))
     tissue.lay(soft(distance, 0.3), rng.uniform(FLUID, -22))
     tissue.glint(distance, rng.uniform(0.15, 0.4), rng.uniform(3, 14), rng)
