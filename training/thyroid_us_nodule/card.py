@@ -50,6 +50,24 @@ def precisions(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def changes(figures: dict[str, Any]) -> str:
+    """The table of changed pictures."""
+    rows = ["| the same pictures | mean Dice |", "| --- | --- |", f"| as drawn | {figures['overlap']['all']['mean']:g} |"]
+    return "\n".join([*rows, *(f"| {name} | {value:g} |" for name, value in figures["changed"].items())])
+
+
+def validated(figures: dict[str, Any]) -> dict[str, str]:
+    """Figures of the phantoms that choices were made with."""
+    overlap, objects = figures["validation"]["overlap"], figures["validation"]["objects"]
+    return {"VALIDATED_PICTURES": f"{overlap['cases'] + objects['empty']}", "VALIDATED_DICE": f"{overlap['mean']:g}"}
+
+
+def int8(figures: dict[str, Any]) -> str:
+    """What quantisation cost, in points of Dice."""
+    table = figures["precisions"]
+    return f"{100 * (table['fp32']['dice'] - table['int8']['dice']):.1f}"
+
+
 def render(figures: dict[str, Any], text: str) -> str:
     """The card: the words of card.md with every figure filled in."""
     objects, training = figures["objects"], figures["training"]
@@ -57,6 +75,9 @@ def render(figures: dict[str, Any], text: str) -> str:
         "OVERLAPS": overlaps(figures),
         "FEATURES": features(figures),
         "PRECISIONS": precisions(figures),
+        "CHANGED": changes(figures),
+        "INT8_COST": int8(figures),
+        **validated(figures),
         **{f"OBJECTS_{key.upper()}": f"{value}" for key, value in objects.items()},
         **{f"TRAINED_{key.upper()}": f"{value}" for key, value in training.items()},
     }

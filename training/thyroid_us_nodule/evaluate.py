@@ -1,9 +1,10 @@
 """Measures the shipped networks on phantoms never trained on: every figure comes from the OpenVINO graphs."""
 
+import io
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,46 @@ def pictures(seen: list[Case], folder: Path, worst: int = 8) -> None:
     Image.fromarray(np.vstack([np.hstack(tiles[:half]), np.hstack(tiles[half : 2 * half])])).save(folder / "worst.png")
 
 
+def _jpeg(pixels: Gray) -> Gray:
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "JPEG", quality=15)
+    return np.asarray(Image.open(held))
+
+
+def _bent(gamma: float) -> Callable[[Gray], Gray]:
+    return lambda pixels: np.asarray((pixels / 255.0) ** gamma * 255, np.uint8)
+
+
+def _noisy(pixels: Gray) -> Gray:
+    grain = np.random.default_rng(0).normal(1, 0.25, pixels.shape)
+    return np.clip(pixels * grain, 0, 255).astype(np.uint8)
+
+
+CHANGES: dict[str, Callable[[Gray], Gray]] = {
+    "brighter, gamma 0.6": _bent(0.6),
+    "darker, gamma 1.6": _bent(1.6),
+    "blurred, 1.5 pixels": lambda pixels: ndimage.gaussian_filter(pixels, 1.5),
+    "noise, a quarter of each grey level": _noisy,
+    "JPEG of quality 15": _jpeg,
+}
+TURN = 8.0
+
+
+def _turned(one: phantom.Phantom) -> phantom.Phantom:
+    pixels = ndimage.rotate(one.pixels, TURN, reshape=False, order=1)
+    return replace(one, pixels=pixels, labels=ndimage.rotate(one.labels, TURN, reshape=False, order=0))
+
+
+def changed(run: Run, phantoms: list[phantom.Phantom]) -> dict[str, float]:
+    """Mean Dice on the same pictures, changed as other machines and ways of storing change them."""
+    made = {}
+    for name, change in CHANGES.items():
+        others = [replace(p, pixels=change(p.pixels)) for p in phantoms]
+        made[name] = round(mean_dice(cases(run, others)), 3)
+    made[f"turned by {TURN:g} degrees"] = round(mean_dice(cases(run, [_turned(p) for p in phantoms])), 3)
+    return made
+
+
 def validate() -> dict[str, Any]:
     """Overlap and objects on the validation phantoms, for choosing; the card's figures come from others."""
     seeds = range(pool.VALIDATION_SEED, pool.VALIDATION_SEED + pool.VALIDATION_COUNT)
@@ -260,15 +301,28 @@ def measure(folder: Path) -> dict[str, Any]:
         "overlap": {**overlap(seen), "unseen": overlap(without_limit)["all"]},
         "objects": objects(seen),
         "features": features(compiled("crops.xml"), drawn),
+        "changed": changed(run, drawn),
         "precisions": precisions(drawn),
+        "validation": validate(),
         "training": {
             "phantoms": pool.CHUNK * pool.TRAIN_CHUNKS,
             "test": pool.TEST_COUNT,
             "outline_steps": steps["outline"],
             "feature_steps": steps["features"],
             "resamples": RESAMPLES,
+            "calibration": pool.CALIBRATION_COUNT,
+            **_sizes(),
         },
     }
+
+
+def _sizes() -> dict[str, float]:
+    """Millions of parameters of the two networks."""
+    from training.thyroid_us_nodule.crop_network import CropNetwork
+    from training.thyroid_us_nodule.network import Network
+
+    made = {"outline_millions": Network(), "feature_millions": CropNetwork()}
+    return {name: round(sum(p.numel() for p in network.parameters()) / 1e6, 1) for name, network in made.items()}
 
 
 def write(figures: dict[str, Any]) -> None:

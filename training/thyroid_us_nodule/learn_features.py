@@ -70,11 +70,22 @@ def loss(logits: dict[str, Tensor], features: Tensor) -> Tensor:
     return total
 
 
+def _begun(checkpoint: Path) -> tuple[CropNetwork, int]:
+    """The network as far as it is trained, and for how many batches."""
+    network = CropNetwork()
+    if not checkpoint.exists():
+        return network, 0
+    held = torch.load(checkpoint, weights_only=True)
+    network.load_state_dict(held["network"])
+    return network, int(held["steps"])
+
+
 def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int = 2) -> None:
-    """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first."""
-    torch.manual_seed(seed)
+    """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first; goes on from ``checkpoint``."""
     torch.set_num_threads(1)
-    source, network = Source(folder, seed), CropNetwork().to(memory_format=torch.channels_last).train()
+    network, before = _begun(checkpoint)
+    torch.manual_seed(seed + before)  # who goes on sees other nodules than before
+    source, network = Source(folder, seed + before), network.to(memory_format=torch.channels_last).train()
     keep = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=3e-2)
@@ -87,7 +98,9 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
             coming = ahead.submit(source.batch)
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * min(1.0, progress / 0.03) * (1 - 0.99 * progress) ** 0.9
-            total = loss(network(grey, mask), features)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                said = network(grey, mask)
+            total = loss({name: logits.float() for name, logits in said.items()}, features)
             optimiser.zero_grad()
             total.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -96,6 +109,6 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
             step, mean = step + 1, 0.97 * mean + 0.03 * total.item()
             if progress - shown > 0.05:
                 shown = progress
-                torch.save({"network": average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
+                torch.save({"network": average.module.state_dict(), "steps": before + step, "seed": seed}, checkpoint)
                 print(f"{progress:.0%} step {step} loss {mean:.3f}", flush=True)
-    torch.save({"network": average.module.state_dict(), "steps": step, "seed": seed}, checkpoint)
+    torch.save({"network": average.module.state_dict(), "steps": before + step, "seed": seed}, checkpoint)
