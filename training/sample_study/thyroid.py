@@ -75,7 +75,7 @@ def pictures(frames: int = FRAMES) -> list[Picture]:
     for k in range(frames):
         share = np.sqrt(max(0.0, 1 - (2.3 * (k - 0.55 * frames) / frames) ** 2))
         small = replace(_MIXED, half=(max(0.05, _MIXED.half[0] * share), max(0.05, _MIXED.half[1] * share)))
-        sweep.append(_frame(small, False, 53, "LEFT LOBE, SWEEP"))
+        sweep.append(_frame(small, False, 61, "LEFT LOBE, SWEEP"))
     made.append(Picture("sweep", "LEFT LOBE, SWEEP", np.stack([s[0] for s in sweep]), np.stack([s[1] for s in sweep]), _MIXED))
     return made
 

@@ -95,6 +95,17 @@ class _Learner:
         part.rename(checkpoint)
 
 
+def blend(early: Path, late: Path, share: float, target: Path) -> None:
+    """Writes the weights ``share`` of the way from ``early`` to ``late``, two checkpoints of one run.
+
+    Averages along a run lie in flatter places (Izmailov 2018, arXiv:1803.05407).
+    """
+    first, last = (torch.load(path, weights_only=True) for path in (early, late))
+    pairs = {name: (first["network"][name], value) for name, value in last["network"].items()}
+    mixed = {name: torch.lerp(a.double(), b.double(), share).to(b.dtype) for name, (a, b) in pairs.items()}
+    torch.save({**last, "network": mixed}, target)
+
+
 def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int = 1, begin: float = 0.0) -> None:
     """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first.
 
