@@ -122,7 +122,10 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int, int, int], numbers: S
 
 def case(images: list[Dataset], labels: Labels | None = None, fields: tuple[Field, ...] = (), **changes: object) -> cases.Case:
     """A positive answer that consists of these pixels."""
-    numbers = set(np.unique(labels.layers).tolist()) if labels is not None else {field.segment for field in fields}
+    if labels is not None:  # plane by plane: benchmarks measure memory, and np.unique takes three times that of its array
+        numbers = {n for layer in labels.layers for plane in layer for n in np.unique(plane).tolist()}
+    else:
+        numbers = {field.segment for field in fields}
     analysis = Analysis(
         Outcome.POSITIVE, "Parts.", str(images[0].SeriesInstanceUID), segments(sorted(numbers - {0})), labels, fields=fields
     )
