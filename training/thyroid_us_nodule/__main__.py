@@ -1,4 +1,4 @@
-"""Makes the model from nothing: ``python -m training.thyroid_us_nodule [prepare|outline|features|export|evaluate|card|all]``."""
+"""Makes the model from nothing: ``python -m training.thyroid_us_nodule [STEP|all]``."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from training.thyroid_us_nodule import pool
 from training.thyroid_us_nodule.where import OUT
 
 OUTLINE, FEATURES = OUT / "outline.pt", OUT / "features.pt"
-STEPS = ("prepare", "outline", "features", "export", "evaluate", "card")
+STEPS = ("prepare", "outline", "features", "export", "evaluate", "failures", "card")
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,7 +49,13 @@ def _export(_: argparse.Namespace) -> None:
 def _evaluate(_: argparse.Namespace) -> None:
     from training.thyroid_us_nodule import evaluate
 
-    evaluate.write(evaluate.measure(OUT / "pictures"))
+    evaluate.write(evaluate.measure())
+
+
+def _failures(_: argparse.Namespace) -> None:
+    from training.thyroid_us_nodule import failures
+
+    failures.draw()
 
 
 def _card(_: argparse.Namespace) -> None:
@@ -69,6 +75,7 @@ def main() -> None:
         "features": _features,
         "export": _export,
         "evaluate": _evaluate,
+        "failures": _failures,
         "card": _card,
     }
     for step in STEPS if options.step == "all" else (options.step,):

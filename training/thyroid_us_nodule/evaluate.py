@@ -226,20 +226,6 @@ def precisions(phantoms: list[phantom.Phantom]) -> dict[str, Any]:
     return made
 
 
-def pictures(seen: list[Case], folder: Path, worst: int = 8) -> None:
-    """The worst answers beside the truth: truth red, answer green."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rated = sorted((c for c in seen if (c.labels > 0).sum() >= LEAST_AREA), key=lambda c: dice(c.found, c.labels > 0))
-    tiles = []
-    for case in rated[:worst]:
-        shown = _color(case.gray).copy()
-        for mask, tint in ((case.labels > 0, (255, 70, 40)), (case.found, (60, 255, 90))):
-            shown[mask ^ ndimage.binary_erosion(mask)] = tint
-        tiles.append(shown)
-    half = len(tiles) // 2
-    Image.fromarray(np.vstack([np.hstack(tiles[:half]), np.hstack(tiles[half : 2 * half])])).save(folder / "worst.png")
-
-
 def _jpeg(pixels: Gray) -> Gray:
     held = io.BytesIO()
     Image.fromarray(pixels).save(held, "JPEG", quality=15)
@@ -287,7 +273,7 @@ def validate() -> dict[str, Any]:
     return {"overlap": overlap(seen)["all"], "objects": objects(seen)}
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure() -> dict[str, Any]:
     """All figures of the model card."""
     import torch
 
@@ -296,7 +282,6 @@ def measure(folder: Path) -> dict[str, Any]:
     seeds = range(pool.TEST_SEED, pool.TEST_SEED + pool.TEST_COUNT)
     drawn, run = [phantom.make(seed) for seed in seeds], compiled("network.xml")
     seen, without_limit = cases(run, drawn), cases(run, [phantom.make(seed, unseen=True) for seed in seeds])
-    pictures(seen, folder)
     steps = {name: int(torch.load(OUT / f"{name}.pt", weights_only=True)["steps"]) for name in ("outline", "features")}
     return {
         "overlap": {**overlap(seen), "unseen": overlap(without_limit)["all"]},
