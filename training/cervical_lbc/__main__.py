@@ -54,9 +54,10 @@ def _failures(_: argparse.Namespace) -> None:
 def _card(_: argparse.Namespace) -> None:
     from inference import package
     from training.cervical_lbc import card
+    from training.cervical_lbc.where import PACKAGE
 
     card.write()
-    package.seal(card.PACKAGE)
+    package.seal(PACKAGE)
 
 
 def main() -> None:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.cervical_lbc import compose, evaluate, synthetic
-from training.cervical_lbc.where import PACKAGE
-from training.microscopy import decode
+from training.cervical_lbc import compose, fields, synthetic
 from training.microscopy.failures import of_field, sheet, spread
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "cervical-lbc-failures.jpg"
@@ -21,6 +19,5 @@ def draw() -> None:
     rng = np.random.default_rng(SEED)
     light, truth = compose.field(stamps, rng.integers(0, len(NAMES), CELLS).tolist(), FIELD, FIELD, 2.0, rng)
     pixels = np.asarray(light * 255, np.uint8)
-    finder, classifier = (decode.compiled(PACKAGE, stem, "int8") for stem in ("network", "crops"))
-    found = evaluate.read(finder, classifier, pixels, 1024)
+    found = fields.read(*fields.networks("int8"), pixels, 1024)
     sheet(spread(list(of_field(pixels, found, truth, SLACK, NAMES))), SIDE, PICTURE)

@@ -21,4 +21,4 @@ MICROMETRES = 0.5  # a pixel of the detector's input
 MARGIN = 1.15  # a crop is this much longer than the longer side of the cell
 CROP = 64  # pixels of the classifier's input
 SURE = 0.9  # a cell is surely abnormal from this probability of all abnormal classes together
-LEAST_INDEX = 0.086  # a study is positive from this index of abnormality, as report.json has it
+LEAST_INDEX = 0.089  # a study is positive from this index of abnormality, as report.json has it
