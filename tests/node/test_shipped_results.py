@@ -1,5 +1,6 @@
 """The answers of the models that ship, each to its sample study, in software that is not ours: no error, the same content."""
 
+import json
 import sys
 import urllib.request
 from collections import Counter
@@ -14,7 +15,7 @@ import pytest
 from tests import peers
 from tests.shipped import IDS, Shipped, answered
 from tests.sr_writer import test_companions, test_peers
-from tests.sr_writer.reading import groups
+from tests.sr_writer.reading import groups, tracking
 from tests.sr_writer.test_peers import PIXELMED, complaints, nrrd, run
 
 pytestmark = pytest.mark.peer
@@ -66,6 +67,16 @@ def test_dcmtk_and_highdicom_read_every_report_of_every_model(shipped: dict[str,
         assert shipped[model].answer.summary in output and "not for primary diagnosis" in output
         report = hd.sr.srread(file)
         assert len(report.content._find_measurement_groups()) == len(groups(report)) > 0
+
+
+def test_dcmqi_reads_every_group_of_every_report_of_measurements(shipped: dict[str, Shipped], tmp_path: Path) -> None:
+    tool, target = Path(sys.executable).parent / "tid1500reader", tmp_path / "report.json"
+    for model, role in [(m, r) for m, r in roles(shipped, "sr") if r in ("sr", "sr-volumetric")]:
+        target.unlink(missing_ok=True)
+        output = run(tool, "--inputDICOM", shipped[model].files[role], "--outputMetadata", target)
+        assert target.exists(), (model, role, output)
+        read = {group.get("TrackingIdentifier") for group in json.loads(target.read_text())["Measurements"]}
+        assert {tracking(group)[0] for group in groups(shipped[model].dataset(role))} == read, (model, role)
 
 
 def test_dcmqi_and_highdicom_read_the_same_voxels_in_every_segmentation(shipped: dict[str, Shipped], tmp_path: Path) -> None:
