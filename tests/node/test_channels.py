@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 
-from domain.jobs import Answer, Order, Outcome
-from inference.package import load
-from inference.source import open_source
-from node import work
+from domain.jobs import Outcome
 from tests.ct_series import part10
 from tests.inference import sequences
+from tests.node.answering import answer
 from tests.node.test_images import assert_valid
-from tests.node.test_work import AT
 from tests.sr_writer.test_peers import run
 
 pytestmark = pytest.mark.peer
@@ -25,29 +21,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sequences.build(tmp_path_factory.mktemp("packages") / "channels")
 
 
-def answer(package: Path, folder: Path, datasets: list[Dataset]) -> tuple[Answer, dict[str, Path]]:
-    order = Order(
-        job_id=1,
-        token=1,
-        study_uid=str(datasets[0].StudyInstanceUID),
-        revision=1,
-        package=str(package),
-        package_digest=load(package).digest,
-        input_digest="ab" * 32,
-        instances=(),
-        spool_dir="",
-        out_dir=str(folder / "results"),
-        data_dir=str(folder),
-        started_at=AT,
-        institution="Test",
-        device_uid="2.25.1",
-        outputs=("seg", "sr"),
-        threads=1,
-    )
-    given = work.respond(order, lambda: [open_source(part10(ds)) for ds in datasets])
-    return given, {artifact.role: folder / artifact.path for artifact in given.artifacts}
-
-
 def referenced(report: Path) -> Iterator[str]:
     for study in pydicom.dcmread(report).CurrentRequestedProcedureEvidenceSequence:
         for series in study.ReferencedSeriesSequence:
@@ -56,7 +29,7 @@ def referenced(report: Path) -> Iterator[str]:
 
 def test_the_answer_refers_to_every_series_and_the_segmentation_lies_on_the_first(package: Path, tmp_path: Path) -> None:
     series = list(sequences.study().values())
-    given, files = answer(package, tmp_path, [ds for one in reversed(series) for ds in one.datasets()])
+    given, files = answer(package, [part10(ds) for one in reversed(series) for ds in one.datasets()], tmp_path, ("seg", "sr"))
     assert given.outcome is Outcome.POSITIVE
     assert_valid(files)
     uids = [str(one.common("0").SeriesInstanceUID) for one in series]
@@ -70,7 +43,7 @@ def test_the_answer_refers_to_every_series_and_the_segmentation_lies_on_the_firs
 
 def test_a_study_without_one_of_them_is_answered_in_code_and_words(package: Path, tmp_path: Path) -> None:
     series = list(sequences.study().values())[:2]
-    given, files = answer(package, tmp_path, [ds for one in series for ds in one.datasets()])
+    given, files = answer(package, [part10(ds) for one in series for ds in one.datasets()], tmp_path, ("seg", "sr"))
     assert given.outcome is Outcome.NOT_ANALYSED
     assert_valid(files)
     told = run("dsrdump", "+Pc", "+Pl", files["sr"])

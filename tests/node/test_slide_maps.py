@@ -8,16 +8,14 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
-from domain.jobs import Answer, Order, Outcome
-from inference.package import load
+from domain.jobs import Outcome
 from inference.source import open_source
-from node import work
 from tests import image_objects as objects
 from tests.ct_series import part10
 from tests.inference import image_package
 from tests.inference.image_package import tissue_of
+from tests.node.answering import answer
 from tests.node.test_images import QUIET
-from tests.node.test_work import AT
 from tests.sr_writer.test_peers import complaints, run
 
 pytestmark = pytest.mark.peer
@@ -41,30 +39,6 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         return [Path(file).read_bytes() for file in opened.save(folder / "written")]
 
 
-def answer(package: Path, slide: list[bytes], folder: Path) -> tuple[Answer, dict[str, Path]]:
-    sources = [open_source(data) for data in slide]
-    order = Order(
-        job_id=1,
-        token=1,
-        study_uid=str(sources[0].header.StudyInstanceUID),
-        revision=1,
-        package=str(package),
-        package_digest=load(package).digest,
-        input_digest="ab" * 32,
-        instances=(),
-        spool_dir="",
-        out_dir=str(folder / "results"),
-        data_dir=str(folder),
-        started_at=AT,
-        institution="Test",
-        device_uid="2.25.1",
-        outputs=("seg", "pm", "sr"),
-        threads=1,
-    )
-    given = work.respond(order, lambda: sources)
-    return given, {artifact.role: folder / artifact.path for artifact in given.artifacts}
-
-
 def assert_valid(files: dict[str, Path]) -> None:
     for role, path in files.items():
         if path.suffix == ".dcm":
@@ -80,7 +54,7 @@ def level_of(slide: list[bytes], columns: int) -> pydicom.Dataset:
 def test_segments_and_probabilities_lie_on_a_level_of_the_slide(slide: list[bytes], tmp_path: Path) -> None:
     toml = image_package.AREA_TOML.replace("um_per_pixel = 0.5", "um_per_pixel = 1.0")
     package = image_package.sealed(image_package.write_area(tmp_path / "package", toml))
-    given, files = answer(package, slide, tmp_path)
+    given, files = answer(package, slide, tmp_path, ("seg", "pm", "sr"))
     assert given.outcome is Outcome.POSITIVE
     assert_valid(files)
     level = level_of(slide, 400)  # one micrometre per pixel, as the network's input
@@ -109,7 +83,7 @@ def test_segments_and_probabilities_lie_on_a_level_of_the_slide(slide: list[byte
 
 def test_a_classifier_of_tiles_gives_a_heat_map(slide: list[bytes], tmp_path: Path) -> None:
     package = image_package.sealed(image_package.write_patches(tmp_path / "package"))
-    given, files = answer(package, slide, tmp_path)
+    given, files = answer(package, slide, tmp_path, ("seg", "pm", "sr"))
     assert given.outcome is Outcome.POSITIVE
     assert_valid(files)
     heat = pydicom.dcmread(files["pm"])

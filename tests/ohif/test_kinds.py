@@ -13,9 +13,10 @@ from sr_writer.results import documents
 from tests import peers
 from tests.ct_series import Series, part10
 from tests.ohif.test_ohif import pacs, screen  # noqa: F401 - fixtures
-from tests.ohif.viewer import Viewer, coloured, yellow
+from tests.ohif.test_shipped_models import shows_outlines, shows_segments
+from tests.ohif.viewer import Viewer
 from tests.sr_writer import cases, grids
-from tests.sr_writer.reading import groups, saved, tracking
+from tests.sr_writer.reading import saved
 from tests.sr_writer.test_many_groups import findings, with_findings
 
 pytestmark = pytest.mark.viewer
@@ -82,18 +83,8 @@ def test_ohif_lists_and_draws_every_segment_and_outline(
     made = {document.role: document for document in documents(*case.arguments)}
     for file in [*map(part10, study.images), *(saved(d) for role, d in made.items() if role != "sr-volumetric")]:
         pacs.post("/instances", file)
-    seg, report = made["seg"].dataset, made["sr"].dataset
     with screen.study(case.context.study_uid) as shown:
-        plain = coloured(shown.picture())
-        shown.load(str(seg.SeriesDescription))
-        state = shown.until("s.segments.length >= 1 && s.segments.every(list => list.length > 0)")
-        assert sorted(state["segments"][0]) == sorted(str(item.SegmentLabel) for item in seg.SegmentSequence)
-        shown.picture_until(lambda picture: coloured(picture) > plain + 300)
-        before = yellow(shown.picture())
-        shown.load(str(report.SeriesDescription))
-        state = shown.until("s.tracked.some(list => list.length > 0 && list.every(m => m.loaded))")
-        (listed,) = [entries for entries in state["tracked"] if entries]
-        assert {entry["id"] for entry in listed} == {tracking(group)[0] for group in groups(report)}
-        shown.picture_until(lambda picture: yellow(picture) > before + 200)
+        shows_segments(shown, made["seg"].dataset, 1)
+        shows_outlines(shown, made["sr"].dataset)
         assert "Something went wrong" not in shown.text()
         assert shown.errors == []

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from domain.errors import PermanentError
 from domain.results import Labels
 from sr_writer.results import documents
+from sr_writer.survey import survey
 from tests.ct_series import Series
 from tests.sr_writer import cases
 from tests.sr_writer.reading import by_role
@@ -214,3 +215,17 @@ def test_three_hundred_segments_fit() -> None:
     made = replace(case, analysis=analysis)
     found = masks_of(made)
     assert len(found) == 300 and all(mask.sum() == 100 for mask in found.values())
+
+
+def test_the_survey_names_exactly_the_rows_that_each_label_stands_in() -> None:
+    volume = np.random.default_rng(5).choice(np.array([0, 0, 0, 0, 1, 2, 7], np.uint8), (6, 9, 16))
+    volume[:, :, ::2] *= volume[:, :, 1::2] > 1  # runs of unequal length; some rows without a label
+    volume[2], volume[:, :2], volume[3, 4, 0] = 0, 0, 9  # an empty plane, empty rows, a run that begins a row
+    found = survey(Labels(volume[np.newaxis], tuple("123456")))
+    lines = zip(found.plane.tolist(), found.label.tolist(), found.first.tolist(), found.last.tolist(), strict=True)
+    expected = set()
+    for plane in range(len(volume)):
+        for label in set(np.unique(volume[plane]).tolist()) - {0}:
+            rows = np.flatnonzero((volume[plane] == label).any(axis=1))
+            expected.add((plane, label, int(rows[0]), int(rows[-1])))
+    assert set(lines) == expected
