@@ -23,6 +23,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet,
 )
 
+from delivery.answers import keep_answers
 from delivery.tls import tls_args
 from domain.destinations import Destination
 from domain.errors import TransientError
@@ -85,7 +86,7 @@ def _associate(destination: Destination, received: list[bytes]) -> Association:
         raise TransientError(f"{destination.name} cannot be asked for earlier reports: {type(error).__name__}") from None
     if not association.is_established:
         raise TransientError(f"{destination.name} took no association for earlier reports")
-    return association
+    return keep_answers(association)
 
 
 def _keep(event: Any, received: list[bytes]) -> int:

@@ -10,6 +10,7 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
+from delivery.answers import keep_answers
 from delivery.tls import tls_args
 from domain.destinations import Destination
 from domain.errors import TransientError
@@ -81,7 +82,7 @@ def associated(destination: Destination, sop_class: str, words: str, handlers: S
         raise TransientError(f"{destination.name} cannot be asked: {type(error).__name__}") from None
     if not association.is_established and not association.rejected_contexts:
         raise TransientError(f"{destination.name} took no association for {words}")
-    return association
+    return keep_answers(association)
 
 
 def _answers(association: Association, destination: Destination, asked: Dataset) -> list[Dataset]:

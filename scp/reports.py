@@ -20,6 +20,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from domain.errors import TransientError
 from domain.evidence import Commitment
 from domain.instances import Caller
+from scp.answers import keep_answers
 from scp.boundary import attempt
 from scp.commitment import report as contents
 
@@ -95,7 +96,7 @@ class Reports:
         if not new.is_established:
             return False
         try:
-            return self._report(new, commitment)
+            return self._report(keep_answers(new), commitment)
         finally:
             new.release()
 

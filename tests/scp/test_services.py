@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from delivery.answers import keep_answers
 from domain.errors import TransientError
 from domain.evidence import Commitment, Evidence, Member, Source
 from domain.instances import Caller
@@ -137,7 +138,7 @@ def associate(port: int, *classes: str, reported: Reported | None = None) -> Ass
     handlers = [(evt.EVT_N_EVENT_REPORT, reported.take)] if reported else []
     association = ae.associate("127.0.0.1", port, ae_title="ANCILLA", evt_handlers=handlers)  # type: ignore[arg-type]
     assert association.is_established
-    return association
+    return keep_answers(association)
 
 
 def test_a_performed_procedure_step_is_heard_from_begin_to_end(start: Start) -> None:
