@@ -1,11 +1,10 @@
 """What ``package.toml`` says, as frozen values: the input contract, how the network is fed, the steps, the tolerances."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from domain.errors import PackageError
-from domain.results import Code
+from inference.about import About, read_about
 from inference.admission import Contract, read_contract
 from inference.channels import Channel, read_channels
 from inference.keys import Table, known_segments
@@ -56,14 +55,7 @@ class Tolerances:
 class Manifest:
     """The whole of ``package.toml``."""
 
-    id: str
-    version: str
-    name: str
-    manufacturer: str
-    intended_use: str
-    regulatory_status: str
-    disclaimer: str
-    procedure: Code
+    about: About
     contract: Contract
     network: Network
     preprocessing: tuple[PreStep, ...]
@@ -77,8 +69,7 @@ class Manifest:
 def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     """``package.toml`` parsed; ``layer_of`` gives the layer of each segment number; raises PackageError."""
     table = Table(data, "package.toml")
-    if table.take("format") != 1:
-        raise PackageError("package.toml: 'format' must be 1, the only one this version understands")
+    about = read_about(table)
     asked = table.table("input")
     contract = read_contract(asked)
     channels = read_channels(asked, contract)
@@ -88,14 +79,7 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     network = (_window_network if slides else _network)(table.table("network"), layer_of, contract.units)
     around = _windows(table, network, layer_of, channels) if slides else _slices(table, network)
     manifest = Manifest(
-        id=_pattern(table, "id", r"[a-z0-9][a-z0-9-]{0,47}", "letters a-z, digits and -, at most 48 characters"),
-        version=_pattern(table, "version", r"(?=.{5,16}$)\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
-        name=table.text("name", 64),
-        manufacturer=table.text("manufacturer", 64),
-        intended_use=table.text("intended_use"),
-        regulatory_status=table.text("regulatory_status"),
-        disclaimer=table.text("disclaimer"),
-        procedure=table.required_code("procedure"),
+        about=about,
         contract=contract,
         network=network,
         preprocessing=around[1],
@@ -107,13 +91,6 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     )
     table.done()
     return manifest
-
-
-def _pattern(table: Table, key: str, pattern: str, words: str) -> str:
-    value = table.text(key)
-    if not re.fullmatch(pattern, value, re.ASCII):
-        raise table.wrong(key, words)
-    return value
 
 
 def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:

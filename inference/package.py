@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.errors import PackageError
-from domain.results import Algorithm, Code, Segment
+from domain.results import Segment
 from inference import archive
 from inference.admission import Contract
 from inference.contract import Manifest, Network, Tolerances, read_manifest
@@ -21,15 +21,14 @@ from inference.images.package import ImagePackage
 from inference.images.package import understand as understand_images
 from inference.keys import Table
 from inference.measure import MOST_COMBINATIONS, combinations
+from inference.packaged import CARD, Packaged
 from inference.plan import Plan, read_plan
 from inference.steps.post import PostStep
 from inference.steps.pre import PreStep
 
-CARD = "MODEL_CARD.md"
-
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class Package(Packaged):
     """A model package in memory. ``digest`` is the SHA-256 (hex) of its ``SHA256SUMS``."""
 
     digest: str
@@ -38,21 +37,6 @@ class Package:
     layer_of: dict[int, int]  # segment number -> layer
     plan: Plan
     files: archive.Files
-
-    @property
-    def id(self) -> str:
-        """The identifier that never changes between versions."""
-        return self.manifest.id
-
-    @property
-    def version(self) -> str:
-        """Three numbers."""
-        return self.manifest.version
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return self.manifest.name
 
     @property
     def contract(self) -> Contract:
@@ -85,60 +69,9 @@ class Package:
         return max(self.layer_of.values()) + 1
 
     @property
-    def card(self) -> str:
-        """The model card, for people."""
-        return self.files[CARD].decode("utf-8", "replace")
-
-    @property
-    def procedure(self) -> Code:
-        """Procedure Reported."""
-        return self.manifest.procedure
-
-    @property
     def networks(self) -> tuple[str, ...]:
         """The files of its networks."""
         return (self.network.file,)
-
-    @property
-    def peak_memory(self) -> int:
-        """Bytes of resident memory a job needs at most; 0: the package does not say."""
-        return self.manifest.peak_memory_mb * 1_000_000
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """In which precisions there is a network: int8 is a file of its own."""
-        return ("fp32", "bf16", "int8") if self.tolerances.int8 else ("fp32", "bf16")
-
-    def weights(self, precision: str = "fp32", file: str = "") -> tuple[bytes, bytes]:
-        """The bytes of a network file (the main one, unless said otherwise) and of its weights (empty for ONNX).
-
-        Raises PackageError when there is no INT8 form of it.
-        """
-        name = file or self.network.file
-        if precision == "int8":
-            if not self.tolerances.int8 or archive.int8_file(name) not in self.files:
-                raise PackageError(f"the package {self.id} has no INT8 network; `ancilla models quantize` makes one")
-            name = archive.int8_file(name)
-        return self.files[name], self.files.get(f"{name.removesuffix('.xml')}.bin", b"") if name.endswith(".xml") else b""
-
-    def golden_cases(self) -> tuple[str, ...]:
-        """Names of the golden cases."""
-        return _cases(self.files)
-
-    def algorithm(self, slot: int = 0, precision: str = "") -> Algorithm:
-        """Who says so."""
-        about = self.manifest
-        return Algorithm(
-            about.id,
-            about.name,
-            about.version,
-            self.digest,
-            about.manufacturer,
-            about.disclaimer,
-            about.procedure,
-            precision,
-            slot,
-        )
 
 
 AnyPackage = Package | ImagePackage
@@ -172,7 +105,7 @@ def understand(files: archive.Files, digest: str = "") -> AnyPackage:
         raise PackageError("segments.json: too many segments in too many layers")
     manifest = read_manifest(about, layer_of)
     plan = read_plan(_parsed(files, "report.json", json.loads), layer_of, manifest.contract.units)
-    package = Package(digest, manifest, _tracked(segments, manifest.id, plan), layer_of, plan, files)
+    package = Package(digest, manifest, _tracked(segments, manifest.about.id, plan), layer_of, plan, files)
     _check_files(package, (package.network.file,))
     return package
 
@@ -229,11 +162,6 @@ def _check_files(package: AnyPackage, networks: tuple[str, ...]) -> None:
     golden = {f"golden/{case}{suffix}" for case in package.golden_cases() for suffix in (".npz", ".json")}
     for name in sorted(set(package.files) - needed - golden - {"LICENSE", "NOTICE", archive.SUMS, archive.SIGNATURE}):
         raise PackageError(f"{name} has no place in a model package")
-
-
-def _cases(files: archive.Files) -> tuple[str, ...]:
-    names = (name for name in files if name.startswith("golden/") and name.endswith(".npz"))
-    return tuple(sorted(name.removeprefix("golden/").removesuffix(".npz") for name in names))
 
 
 def main(arguments: list[str]) -> int:

@@ -6,34 +6,20 @@ from dataclasses import dataclass
 
 from domain.errors import PackageError
 from domain.results import Code, Evaluation
-from inference import wording
-from inference.keys import Table, known_segments, suggestion
+from inference.keys import Table, known_segments
 from inference.measure import Quantity, quantity
+from inference.saying import (
+    WHEN,
+    Condition,
+    Said,
+    read_condition,
+    read_name,
+    read_quantities,
+    read_said,
+    read_words,
+)
 
-WHEN = ("always", "positive", "negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A quantity must be at least this much (a quantity without value is not). ``words``: what to say when it is not."""
-
-    quantity: str
-    at_least: float
-    words: str = ""
-
-    def holds(self, values: Mapping[str, float | None]) -> bool:
-        """Whether it holds for these values."""
-        value = values[self.quantity]
-        return value is not None and value >= self.at_least
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A measurement to be reported."""
-
-    quantity: Quantity
-    name: Code
-    method: Code | None
+RESERVED = ("label",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +33,7 @@ class FindingPlan:
     site: Code | None
     laterality: Code | None
     outline: bool
-    measurements: tuple[Said, ...]
+    measurements: tuple[Said[Quantity], ...]
     evaluations: tuple[Evaluation, ...]
 
 
@@ -58,7 +44,7 @@ class StatementPlan:
     name: str
     when: str
     finding: Code
-    measurements: tuple[Said, ...]
+    measurements: tuple[Said[Quantity], ...]
     evaluations: tuple[Evaluation, ...]
 
 
@@ -91,19 +77,20 @@ class Worst:
 def read_plan(data: object, layer_of: dict[int, int], units: str = "HU") -> Plan:
     """``report.json`` parsed; ``units`` are those of the images' values; raises PackageError."""
     table = Table(data, "report.json")
-    quantities = _quantities(table.table("quantities"), layer_of, units)
+    asked = table.table("quantities")
+    quantities = read_quantities(asked, lambda name, one: quantity(name, one, layer_of, units), RESERVED, dict[str, Quantity]())
     summary, pictures = table.table("summary"), table.table("key_images")
     plan = Plan(
         quantities=quantities,
-        positive=tuple(_condition(item, quantities) for item in table.tables("positive")),
-        require=tuple(_condition(item, quantities, words=True) for item in table.tables("require", optional=True)),
-        summary_positive=_words(summary, "positive", quantities),
-        summary_negative=_words(summary, "negative", quantities),
+        positive=tuple(read_condition(item, quantities) for item in table.tables("positive")),
+        require=tuple(read_condition(item, quantities, explained=True) for item in table.tables("require", optional=True)),
+        summary_positive=read_words(summary, "positive", quantities),
+        summary_negative=read_words(summary, "negative", quantities),
         translations=_translations(summary, quantities),
         findings=tuple(_finding(item, quantities, layer_of) for item in table.tables("findings", most=255)),
         statements=tuple(_statement(item, quantities) for item in table.tables("statements")),
         window=_window(pictures),
-        caption=_words(pictures, "caption", (*quantities, "label")),
+        caption=read_words(pictures, "caption", (*quantities, "label")),
         worst=_worst(pictures.table("worst"), layer_of) if "worst" in pictures else None,
     )
     for part in (summary, pictures, table):
@@ -128,35 +115,6 @@ def _complete(plan: Plan) -> Plan:
     return plan
 
 
-def _quantities(table: Table, layer_of: dict[int, int], units: str) -> dict[str, Quantity]:
-    found = {}
-    for name in table.names():
-        if not re.fullmatch(r"[a-z0-9_]{1,48}", name) or name == "label":
-            raise PackageError(f"{table.where}: {name!r} must be made of a-z, 0-9 and _ (and not be 'label')")
-        found[name] = quantity(name, table.table(name), layer_of, units)
-    return found
-
-
-def _known(table: Table, quantities: Mapping[str, Quantity]) -> str:
-    name = table.text("quantity")
-    if name not in quantities:
-        raise PackageError(f"{table.where}: there is no quantity {name!r}{suggestion(name, quantities)}")
-    return name
-
-
-def _condition(table: Table, quantities: Mapping[str, Quantity], words: bool = False) -> Condition:
-    condition = Condition(_known(table, quantities), table.number("at_least"), table.text("words", 300) if words else "")
-    table.done()
-    return condition
-
-
-def _words(table: Table, key: str, known: object) -> str:
-    words = table.text(key, 300)
-    assert isinstance(known, Mapping | tuple)
-    wording.check(words, known, f"{table.where}: {key}")
-    return words
-
-
 def _translations(summary: Table, quantities: Mapping[str, Quantity]) -> dict[str, tuple[str, str]]:
     """Summaries in other languages (RFC 5646 primary subtags)."""
     if "translations" not in summary:
@@ -166,7 +124,7 @@ def _translations(summary: Table, quantities: Mapping[str, Quantity]) -> dict[st
         if not re.fullmatch(r"[a-z]{2,3}", language):
             raise PackageError(f"{table.where}: {language!r} is not a language such as 'de'")
         both = table.table(language)
-        found[language] = (_words(both, "positive", quantities), _words(both, "negative", quantities))
+        found[language] = (read_words(both, "positive", quantities), read_words(both, "negative", quantities))
         both.done()
     return found
 
@@ -186,26 +144,10 @@ def _worst(table: Table, layer_of: dict[int, int]) -> Worst:
     return worst
 
 
-def _said(table: Table, quantities: Mapping[str, Quantity]) -> Said:
-    said = quantities[_known(table, quantities)]
-    name, method = table.code("name", optional=True) or said.concept, table.code("method", optional=True)
-    table.done()
-    if name is None:
-        raise PackageError(f"{table.where}: {said.name!r} has no standard name: give 'name', a code")
-    return Said(said, name, method)
-
-
 def _evaluation(table: Table) -> Evaluation:
     evaluation = Evaluation(table.required_code("name"), table.required_code("value"))
     table.done()
     return evaluation
-
-
-def _name(table: Table) -> str:
-    name = table.text("name", 48)
-    if not re.fullmatch(r"[a-z0-9-]+", name):
-        raise table.wrong("name", "made of a-z, 0-9 and -")
-    return name
 
 
 def _finding(table: Table, quantities: Mapping[str, Quantity], layer_of: dict[int, int]) -> FindingPlan:
@@ -213,14 +155,14 @@ def _finding(table: Table, quantities: Mapping[str, Quantity], layer_of: dict[in
     if segment not in layer_of:
         raise table.wrong("segment", "the labelID of a segment of segments.json")
     plan = FindingPlan(
-        name=_name(table),
+        name=read_name(table),
         when=table.choice("when", WHEN),
         segment=segment,
         finding=table.required_code("finding"),
         site=table.code("site", optional=True),
         laterality=table.code("laterality", optional=True),
         outline=table.flag("outline", False),
-        measurements=tuple(_said(item, quantities) for item in table.tables("measurements", optional=True)),
+        measurements=tuple(read_said(item, quantities) for item in table.tables("measurements", optional=True)),
         evaluations=tuple(_evaluation(item) for item in table.tables("evaluations", optional=True)),
     )
     table.done()
@@ -229,10 +171,10 @@ def _finding(table: Table, quantities: Mapping[str, Quantity], layer_of: dict[in
 
 def _statement(table: Table, quantities: Mapping[str, Quantity]) -> StatementPlan:
     plan = StatementPlan(
-        name=_name(table),
+        name=read_name(table),
         when=table.choice("when", WHEN),
         finding=table.required_code("finding"),
-        measurements=tuple(_said(item, quantities) for item in table.tables("measurements", optional=True)),
+        measurements=tuple(read_said(item, quantities) for item in table.tables("measurements", optional=True)),
         evaluations=tuple(_evaluation(item) for item in table.tables("evaluations", optional=True)),
     )
     table.done()

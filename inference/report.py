@@ -10,9 +10,10 @@ from domain.errors import Reason, UnsuitableError
 from domain.jobs import Outcome
 from domain.results import Analysis, Code, Finding, KeyImage, Labels, Measurement, Outline, Statement
 from inference import outline, wording
-from inference.measure import Tally, tallied
+from inference.measure import Quantity, Tally, tallied
 from inference.package import Package
-from inference.plan import FindingPlan, Plan, Said, StatementPlan
+from inference.plan import FindingPlan, Plan, StatementPlan
+from inference.saying import Said
 from inference.volume import Volume
 
 AREA = Code("42798000", "SCT", "Area")
@@ -123,7 +124,7 @@ def _finding(package: Package, plan: FindingPlan, reading: Reading, volume: Volu
     )
 
 
-def _measurements(said: tuple[Said, ...], values: Values) -> tuple[Measurement, ...]:
+def _measurements(said: tuple[Said[Quantity], ...], values: Values) -> tuple[Measurement, ...]:
     found = []
     for item in said:
         value = values[item.quantity.name]

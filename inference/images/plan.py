@@ -1,43 +1,20 @@
 """What ``report.json`` of a package over images says, as frozen values: quantities, findings, marks, statements, pictures."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.errors import PackageError
 from domain.results import Code, Evaluation
-from inference import wording
 from inference.images.measure import pick, quantity
 from inference.images.quantity import AREA, LONG_AXIS, SHORT_AXIS, TALLER, Pick, Quantity, Vocabulary
 from inference.keys import Table, suggestion
+from inference.saying import WHEN, Condition, Said, read_condition, read_name, read_quantities, read_said, read_words
+from inference.saying import known as known_quantity
 
-WHEN = ("always", "positive", "negative")
+RESERVED = ("label", "score", "n")
 OBJECT_MEASURES: Mapping[str, Code | None] = {
     "LongAxis": LONG_AXIS, "ShortAxis": SHORT_AXIS, "Area": AREA, "Score": None, "Probability": None, "Points": None
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A quantity must be at least this much (a quantity without value is not). ``words``: what to say when it is not."""
-
-    quantity: str
-    at_least: float
-    words: str = ""
-
-    def holds(self, values: Mapping[str, float | None]) -> bool:
-        """Whether it holds for these values."""
-        value = values[self.quantity]
-        return value is not None and value >= self.at_least
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A quantity to be reported as a measurement."""
-
-    quantity: Quantity
-    name: Code
-    method: Code | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +73,7 @@ class StatementPlan:
     name: str
     when: str
     finding: Code
-    measurements: tuple[Said, ...]
+    measurements: tuple[Said[Quantity], ...]
     evaluations: tuple[Judged, ...]
     most: int = 0
     order: str = ""
@@ -134,15 +111,15 @@ class Plan:
 def read_plan(data: object, words: Vocabulary) -> Plan:
     """``report.json`` parsed; raises PackageError."""
     table = Table(data, "report.json")
-    known = _quantities(table.table("quantities"), words)
+    known = read_quantities(table.table("quantities"), lambda name, one: quantity(name, one, words), RESERVED, words.quantities)
     summary, pictures = table.table("summary"), table.table("key_images")
     plan = Plan(
         words=words,
         quantities=known,
-        positive=tuple(_condition(item, known) for item in table.tables("positive")),
-        require=tuple(_condition(item, known, words=True) for item in table.tables("require", optional=True)),
-        summary_positive=_words(summary, "positive", known),
-        summary_negative=_words(summary, "negative", known),
+        positive=tuple(read_condition(item, known) for item in table.tables("positive")),
+        require=tuple(read_condition(item, known, explained=True) for item in table.tables("require", optional=True)),
+        summary_positive=read_words(summary, "positive", known),
+        summary_negative=read_words(summary, "negative", known),
         findings=tuple(_finding(item, known, words) for item in table.tables("findings", optional=True)),
         marks=tuple(_marks(item, words) for item in table.tables("marks", optional=True)),
         statements=tuple(_statement(item, known) for item in table.tables("statements")),
@@ -168,50 +145,6 @@ def _complete(plan: Plan) -> Plan:
     if any(not (item.evaluations or item.measurements) for item in (*plan.statements, *plan.per_image)):
         raise PackageError("report.json: a statement must have evaluations or measurements")
     return plan
-
-
-def _quantities(table: Table, words: Vocabulary) -> dict[str, Quantity]:
-    found = words.quantities
-    for name in table.names():
-        if not re.fullmatch(r"[a-z0-9_]{1,48}", name) or name in ("label", "score", "n"):
-            raise PackageError(f"{table.where}: {name!r} must be made of a-z, 0-9 and _ (and not be 'label', 'score' or 'n')")
-        found[name] = quantity(name, table.table(name), words)
-    return found
-
-
-def _known(table: Table, known: Mapping[str, Quantity], key: str = "quantity") -> str:
-    name = table.text(key)
-    if name not in known:
-        raise PackageError(f"{table.where}: there is no quantity {name!r}{suggestion(name, known)}")
-    return name
-
-
-def _condition(table: Table, known: Mapping[str, Quantity], words: bool = False) -> Condition:
-    condition = Condition(_known(table, known), table.number("at_least"), table.text("words", 300) if words else "")
-    table.done()
-    return condition
-
-
-def _words(table: Table, key: str, known: Iterable[str], default: str = "") -> str:
-    words = table.text(key, 300, default) if default else table.text(key, 300)
-    wording.check(words, known, f"{table.where}: {key}")
-    return words
-
-
-def _name(table: Table) -> str:
-    name = table.text("name", 48)
-    if not re.fullmatch(r"[a-z0-9-]+", name):
-        raise table.wrong("name", "made of a-z, 0-9 and -")
-    return name
-
-
-def _said(table: Table, known: Mapping[str, Quantity]) -> Said:
-    said = known[_known(table, known)]
-    name, method = table.code("name", optional=True) or said.concept, table.code("method", optional=True)
-    table.done()
-    if name is None:
-        raise PackageError(f"{table.where}: {said.name!r} has no standard name: give 'name', a code")
-    return Said(said, name, method)
 
 
 def _object_said(table: Table, known: Mapping[str, Quantity], words: Vocabulary) -> ObjectSaid:
@@ -254,7 +187,7 @@ def _by_feature(table: Table, name: Code, words: Vocabulary) -> Judged:
 
 def _finding(table: Table, known: Mapping[str, Quantity], words: Vocabulary) -> FindingPlan:
     plan = FindingPlan(
-        name=_name(table),
+        name=read_name(table),
         when=table.choice("when", WHEN),
         pick=pick(table, words),
         finding=table.required_code("finding"),
@@ -262,7 +195,7 @@ def _finding(table: Table, known: Mapping[str, Quantity], words: Vocabulary) -> 
         laterality=table.code("laterality", optional=True),
         most=table.integer("max_findings", 1, 100, 10),
         order=table.choice("order", ("score", "area", "points"), "score"),
-        label=_words(table, "label", ("n", "label"), "{label} {n}"),
+        label=read_words(table, "label", ("n", "label"), "{label} {n}"),
         lines=table.flag("lines", False),
         measurements=tuple(_object_said(item, known, words) for item in table.tables("measurements", optional=True)),
         evaluations=tuple(_judged(item, known, words) for item in table.tables("evaluations", optional=True)),
@@ -275,7 +208,10 @@ def _finding(table: Table, known: Mapping[str, Quantity], words: Vocabulary) -> 
 
 def _marks(table: Table, words: Vocabulary) -> MarksPlan:
     plan = MarksPlan(
-        _name(table), table.choice("when", WHEN, "positive"), pick(table, words), table.choice("shape", ("point", "box"), "point")
+        read_name(table),
+        table.choice("when", WHEN, "positive"),
+        pick(table, words),
+        table.choice("shape", ("point", "box"), "point"),
     )
     table.done()
     return plan
@@ -283,13 +219,13 @@ def _marks(table: Table, words: Vocabulary) -> MarksPlan:
 
 def _statement(table: Table, known: Mapping[str, Quantity], per_image: bool = False) -> StatementPlan:
     plan = StatementPlan(
-        name=_name(table),
+        name=read_name(table),
         when=table.choice("when", WHEN),
         finding=table.required_code("finding"),
-        measurements=tuple(_said(item, known) for item in table.tables("measurements", optional=True)),
+        measurements=tuple(read_said(item, known) for item in table.tables("measurements", optional=True)),
         evaluations=tuple(_judged(item, known, None) for item in table.tables("evaluations", optional=True)),
         most=table.integer("most", 1, 100, 10) if per_image else 0,
-        order=_known(table, known, "order") if per_image else "",
+        order=known_quantity(table, known, "order") if per_image else "",
     )
     table.done()
     return plan
@@ -302,8 +238,8 @@ def _pictures(table: Table, known: Mapping[str, Quantity], words: Vocabulary) ->
         crops=table.integer("crops", 0, 100, 0),
         crop_side=table.integer("crop_side", 8, 4096, 128),
         classes=tuple(classes),
-        caption=_words(table, "caption", (*known, "label")),
-        crop_caption=_words(table, "crop_caption", (*known, "label", "score"), "{label}, {score:.2f}"),
+        caption=read_words(table, "caption", (*known, "label")),
+        crop_caption=read_words(table, "crop_caption", (*known, "label", "score"), "{label}, {score:.2f}"),
     )
 
 

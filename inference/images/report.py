@@ -14,11 +14,12 @@ from inference.images import pictures
 from inference.images.album import Views
 from inference.images.judge import Reading, Values, level_of, measured, words
 from inference.images.package import ImagePackage
-from inference.images.plan import FindingPlan, Judged, MarksPlan, ObjectSaid, Plan, Said, StatementPlan
-from inference.images.quantity import LONG_AXIS, MM, MM2, ONE, PIXELS, SCORE, SHORT_AXIS, level, winner
+from inference.images.plan import FindingPlan, Judged, MarksPlan, ObjectSaid, Plan, StatementPlan
+from inference.images.quantity import LONG_AXIS, MM, MM2, ONE, PIXELS, SCORE, SHORT_AXIS, Quantity, level, winner
 from inference.images.tally import Tally
 from inference.objects import shape
 from inference.objects.table import Objects
+from inference.saying import Said
 
 _UNCALIBRATED = "Sizes are in pixels: the images do not say what a pixel measures."
 
@@ -251,7 +252,7 @@ def _statement(
     )
 
 
-def _measurements(said: tuple[Said, ...], tally: Tally, values: Values) -> tuple[Measurement, ...]:
+def _measurements(said: tuple[Said[Quantity], ...], tally: Tally, values: Values) -> tuple[Measurement, ...]:
     found = []
     for item in said:
         value, quantity = values[item.quantity.name], item.quantity
