@@ -1,5 +1,6 @@
 """Studies of several sequences, each of which shows another sphere on its own grid, and the package that sees them together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,9 +160,23 @@ def sphere(grid: tuple[int, int, int], spacing: float, centre: Vector) -> npt.ND
     return np.clip((RADIUS - far) / spacing + 0.5, 0, 1).astype(np.float32) * 1060
 
 
-def build(folder: Path, toml: str = TOML, window: tuple[int, ...] = (48, 40, 32)) -> Path:
+def convolved(shape: tuple[int, ...], channels: int = 3) -> ov.Model:
+    """The same by a convolution that passes each channel on, so that there is something to quantise."""
+    image = op.parameter([-1, channels, *shape], np.float32, name="image")
+    image.get_output_tensor(0).set_names({"image"})
+    one = (1,) * len(shape)
+    passing = np.eye(channels, dtype=np.float32).reshape(channels, channels, *one)
+    none = [0] * len(shape)
+    same = op.relu(op.convolution(image, op.constant(passing), list(one), none, none, list(one)))
+    same.output(0).get_tensor().set_names({"scores"})
+    return ov.Model([op.result(same)], [image], "channels")
+
+
+def build(
+    folder: Path, toml: str = TOML, window: tuple[int, ...] = (48, 40, 32), model: Callable[[tuple[int, ...]], ov.Model] = scores
+) -> Path:
     """A sealed package with one golden case of three channels."""
-    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=scores(window))
+    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=model(window))
     values = np.stack([sphere((40, 48, 48), 2.5, np.array(c)) for c in ((0, 0, 0), (3, 4, -5), (-6, 2, 0))])
     values[2] *= 2
     np.savez_compressed(folder / "golden" / "case-01.npz", values=values, spacing=np.array([2.5, 2.5, 2.5]))

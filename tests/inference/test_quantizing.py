@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from domain.errors import PackageError
+from domain.jobs import Outcome
 from inference import golden, quantizing
 from inference.analyse import Analyser
 from inference.package import load
-from tests.inference import int8_package
+from inference.source import Source
+from tests.inference import int8_package, sequences
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,26 @@ def test_the_package_has_an_int8_network_that_computes_with_eight_bits(folder: P
     assert b"FakeQuantize" in package.files["network-int8.xml"] and b"FakeQuantize" not in package.files["network.xml"]
     assert Analyser(package, "int8").algorithm().precision == "int8"
     assert [case.agrees for case in golden.check(package, "int8")] == [True]
+
+
+def test_a_network_over_windows_of_several_series_has_an_int8_form_too(tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="quantisation needs the extra 'train'")
+    folder = sequences.build(tmp_path / "package", model=sequences.convolved)
+    made = quantizing.quantize(folder)
+    assert made.agreement > 0.95 and all(case.agrees for case in made.cases)
+    package = load(folder)
+    assert b"FakeQuantize" in package.files["network-int8.xml"]
+    exact, small = (Analyser(package, precision).analyse(sources()) for precision in ("fp32", "int8"))
+    assert exact.outcome is small.outcome is Outcome.POSITIVE
+    assert exact.labels is not None and small.labels is not None
+    for number in (1, 2, 3):
+        left, right = exact.labels.layers == number, small.labels.layers == number
+        assert 2 * (left & right).sum() > 0.97 * (left.sum() + right.sum()) > 0
+
+
+def sources() -> list[Source]:
+    """Three series, each with a sphere of its own."""
+    return [source for one in sequences.study().values() for source in one.sources()]
 
 
 def test_a_stripped_package_is_as_before(tmp_path: Path) -> None:
