@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from training.thyroid_us_nodule import decoys, machine, nodule, screen, sound
@@ -118,3 +119,12 @@ def test_looking_again_changes_nothing_before_training():
         assert torch.equal(again(x), x)
         again.look[4].weight.fill_(1.0)
         assert not torch.equal(again(x), x)
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_nothing_is_measured_where_there_is_at_most_a_point(pixels: int) -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[20, 20 : 20 + pixels] = True
+    picture = Image.new("L", (40, 40))
+    screen._calipers(ImageDraw.Draw(picture), mask, np.random.default_rng(1))
+    assert not np.asarray(picture).any()

@@ -100,8 +100,10 @@ def _dots(draw: ImageDraw.ImageDraw, a: tuple[float, float], b: tuple[float, flo
 
 
 def _calipers(draw: ImageDraw.ImageDraw, mask: np.ndarray, rng: np.random.Generator) -> None:
-    """Two pairs of crosses on the ends of the axes of ``mask``, with or without dotted lines."""
+    """Two pairs of crosses on the ends of the axes of ``mask``, with or without dotted lines; a point has no axes."""
     rows, columns = np.nonzero(mask)
+    if len(rows) < 2:
+        return
     points = np.stack([columns, rows], 1).astype(float)
     middle = points.mean(0)
     axes = np.linalg.eigh(np.cov((points - middle).T) + np.eye(2) * 1e-3)[1]
