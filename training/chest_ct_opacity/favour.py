@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 
 FIRST = 4  # of the logits that are opacities, after three of the lungs and that of no opacity
-FAVOUR = 1.6  # logits
+FAVOUR = 0.4  # logits
 NOTE = ["ancilla", "favour"]  # where a network says how much it favours opacity
 
 
