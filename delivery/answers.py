@@ -1,20 +1,16 @@
 """An answer goes to who asked, not to pynetdicom's thread (``domain.checkpoint``); what we owe is answered before we leave."""
 
 import threading
-from typing import Any, Final
+from typing import Any
 
 from pynetdicom.association import Association
 
-from domain.checkpoint import Checkpoint
-
-_SECONDS: Final = 5.0  # the thread comes by every millisecond
+from domain.checkpoint import guard
 
 
 def keep_answers(association: Association) -> Association:
-    """The same association, once established, as a requestor that loses no answer and cuts none of its own off."""
-    checkpoint = Checkpoint(lambda held: setattr(association, "_is_paused", held))
-    association._reactor_checkpoint = checkpoint  # type: ignore[assignment]  # an event in all that pynetdicom asks of it
-    checkpoint.reached.wait(_SECONDS)  # from here on nobody is on his way through the old one
+    """The same association as a requestor that loses no answer and cuts none of its own off."""
+    guard(association)
     _answer_before_release(association)
     return association
 

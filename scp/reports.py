@@ -17,10 +17,10 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
 
+from domain.checkpoint import guard
 from domain.errors import TransientError
 from domain.evidence import Commitment
 from domain.instances import Caller
-from scp.answers import keep_answers
 from scp.boundary import attempt
 from scp.commitment import report as contents
 
@@ -96,7 +96,8 @@ class Reports:
         if not new.is_established:
             return False
         try:
-            return self._report(keep_answers(new), commitment)
+            guard(new)
+            return self._report(new, commitment)
         finally:
             new.release()
 
