@@ -1,7 +1,7 @@
 """What every model package in memory answers in the same way, whatever its network looks at."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Protocol
 
 from domain.errors import PackageError
 from domain.results import Algorithm, Code
@@ -11,19 +11,42 @@ from inference.archive import int8_file
 CARD: Final = "MODEL_CARD.md"
 
 
+class _Network(Protocol):
+    @property
+    def file(self) -> str: ...
+
+
+class _Tolerances(Protocol):
+    @property
+    def int8(self) -> bool: ...
+
+
+class _Manifest(Protocol):
+    @property
+    def about(self) -> About: ...
+
+    @property
+    def network(self) -> _Network: ...
+
+    @property
+    def tolerances(self) -> _Tolerances: ...
+
+    @property
+    def peak_memory_mb(self) -> int: ...
+
+
 class Packaged:
-    """The part of a package class that reads ``manifest`` (``about``, ``network``, ``tolerances``, ``peak_memory_mb``)."""
+    """The part of a package class that reads what is alike in every ``manifest``."""
 
     __slots__ = ()
     digest: str
-    manifest: Any
+    manifest: _Manifest
     files: Mapping[str, bytes]
 
     @property
     def about(self) -> About:
         """Who says so."""
-        about: About = self.manifest.about
-        return about
+        return self.manifest.about
 
     @property
     def id(self) -> str:
@@ -53,7 +76,7 @@ class Packaged:
     @property
     def peak_memory(self) -> int:
         """Bytes of resident memory a job needs at most; 0: the package does not say."""
-        return int(self.manifest.peak_memory_mb) * 1_000_000
+        return self.manifest.peak_memory_mb * 1_000_000
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -65,7 +88,7 @@ class Packaged:
 
         Raises PackageError when there is no INT8 form of the main network; a second one may do without.
         """
-        main: str = self.manifest.network.file
+        main = self.manifest.network.file
         name = file or main
         if precision == "int8":
             small = int8_file(name)
