@@ -1,11 +1,11 @@
 """Reading and proving the audit log: the first row that was changed, removed or put in is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from db.audit_rows import START, row_hash
 from db.database import Database
@@ -56,6 +56,13 @@ class Record:
         terms += [audit.c.at < to_micros(until)] if until else []
         return self._rows(terms, after, limit)
 
+    def latest(self, events: Sequence[Event]) -> AuditRow | None:
+        """The newest row of one of these kinds."""
+        query = select(audit).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _row(row)
+
     def head(self) -> tuple[int, str, int]:
         """How many rows there should be, the hash of the last, and the highest number there is, at one moment."""
         with self._database.read() as connection:
@@ -77,10 +84,11 @@ class Record:
 
 def _page(connection: Connection, terms: list[ColumnElement[bool]], after: int, size: int) -> list[AuditRow]:
     query = select(audit).where(audit.c.seq > after, *terms).order_by(audit.c.seq).limit(size)
-    return [
-        AuditRow(row.seq, from_micros(row.at), row.event, row.study_uid, row.job_id, row.actor, row.details, row.hash)
-        for row in connection.execute(query)
-    ]
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _row(row: Row[Any]) -> AuditRow:
+    return AuditRow(row.seq, from_micros(row.at), row.event, row.study_uid, row.job_id, row.actor, row.details, row.hash)
 
 
 def verify(store: Record) -> Verification:

@@ -16,6 +16,7 @@ from db.jobs import Jobs, requeue
 from db.patients import Patients
 from db.receiving import Receiving, close_association
 from db.reports import Reporting
+from db.reruns import Reruns
 from db.schema import associations, jobs, studies
 from db.studies import Studies
 from db.times import seconds
@@ -30,7 +31,9 @@ class Recovery:
     jobs: int
 
 
-class Store(Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Jobs, Reporting, Record):
+class Store(
+    Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Reruns, Jobs, Reporting, Record
+):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 
     Every method may raise TransientError when the database cannot be used now (OutOfSpaceError: its disk is full).

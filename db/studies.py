@@ -32,7 +32,7 @@ class Studies:
         """Receiving studies of which all that others listed is here; or that are quiet, with no association open that sent to
         them and nothing listed missing; or that are past their deadline. ``latest``: see ``Database.read``."""
         with self._database.read(latest) as connection:
-            found = connection.execute(_select().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
+            found = connection.execute(with_counts().where(_is_due(self._database.now())).order_by(studies.c.quiet_at))
             return [study_of(row) for row in found]
 
     def is_behind(self) -> bool:
@@ -64,7 +64,7 @@ class Studies:
         """
         with self._database.write() as tx:
             due = and_(studies.c.study_uid == study_uid, studies.c.revision == revision, _is_due(tx.now))
-            row = tx.connection.execute(_select().where(due)).one_or_none()
+            row = tx.connection.execute(with_counts().where(due)).one_or_none()
             if row is None or seen not in (None, row.instances):
                 return False
             state = move_study(row.state, StudyMove.SETTLE)
@@ -98,7 +98,7 @@ class Studies:
 
     def studies(self, limit: int = 100, state: StudyState | None = None, latest: bool = True) -> list[Study]:
         """The newest first; ``latest``: see ``Database.read``."""
-        query = _select().order_by(studies.c.last_at.desc(), studies.c.study_uid).limit(limit)
+        query = with_counts().order_by(studies.c.last_at.desc(), studies.c.study_uid).limit(limit)
         if state is not None:
             query = query.where(studies.c.state == state)
         with self._database.read(latest) as connection:
@@ -107,7 +107,7 @@ class Studies:
     def study(self, uid: str, latest: bool = True) -> Study | None:
         """One study, or None; ``latest``: see ``Database.read``."""
         with self._database.read(latest) as connection:
-            row = connection.execute(_select().where(studies.c.study_uid == uid)).one_or_none()
+            row = connection.execute(with_counts().where(studies.c.study_uid == uid)).one_or_none()
         return None if row is None else study_of(row)
 
     def instances(
@@ -133,7 +133,8 @@ class Studies:
             return [evidence_of(row) for row in connection.execute(query)]
 
 
-def _select() -> Select[Any]:
+def with_counts() -> Select[Any]:
+    """Studies with the counts ``series`` and ``instances`` of what counts."""
     winners = and_(instances.c.study_uid == studies.c.study_uid, instances.c.winner == 1)
     series = select(func.count(instances.c.series_uid.distinct())).where(winners).scalar_subquery()
     images = select(func.count()).select_from(instances).where(winners).scalar_subquery()
@@ -206,7 +207,7 @@ def _supersede(tx: Transaction, study_uid: str, revision: int) -> None:
 
 
 def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
-    digest = _input_digest(tx.connection, study_uid, revision, job.series_uids)
+    digest = input_digest(tx.connection, study_uid, revision, job.series_uids)
     if digest == _last_input(tx.connection, study_uid, job):
         tx.audit(Event.UNCHANGED, "node", {"input": digest, "model": job.model_id, "revision": revision}, study_uid)
         return
@@ -225,7 +226,7 @@ def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
     )
 
 
-def _input_digest(connection: Connection, study_uid: str, revision: int, series_uids: Sequence[str]) -> str:
+def input_digest(connection: Connection, study_uid: str, revision: int, series_uids: Sequence[str]) -> str:
     """SHA-256 (hex) over the sorted digests (hex, joined) of the winning instances of the series up to the revision."""
     query = select(instances.c.digest).where(_winners(study_uid, revision, series_uids))
     return hashlib.sha256("".join(sorted(connection.execute(query).scalars())).encode("ascii")).hexdigest()

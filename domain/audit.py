@@ -10,6 +10,7 @@ class Event(StrEnum):
 
     NODE_STARTED = "node-started"
     NODE_STOPPED = "node-stopped"
+    NODE_RELOADED = "node-reloaded"  # it read its configuration again
     RECOVERED = "recovered"  # indexed again from a pack at start-up
     TORN = "torn"  # an unacknowledged tail was cut off at start-up
     ASSOCIATION_OPENED = "association-opened"
@@ -21,6 +22,7 @@ class Event(StrEnum):
     REFUSED = "refused"
     SETTLED = "settled"
     REOPENED = "reopened"
+    RERUN = "rerun"  # an operator had a closed study judged again
     UNCHANGED = "unchanged"  # a new revision brought nothing new for this model: no job
     UNMATCHED = "unmatched"  # no rule wanted this study
     QUEUED = "queued"

@@ -17,6 +17,7 @@ class StudyMove(StrEnum):
 
     SETTLE = "settle"  # the evidence says complete
     REOPEN = "reopen"  # a late image: revision + 1
+    RERUN = "rerun"  # an operator has it judged again by the rules and packages of now: revision + 1
     PURGE = "purge"
 
 
@@ -24,6 +25,7 @@ STUDY_MOVES: Final = {
     (StudyState.RECEIVING, StudyMove.SETTLE): StudyState.COMPLETE,
     (StudyState.COMPLETE, StudyMove.REOPEN): StudyState.RECEIVING,
     (StudyState.PURGED, StudyMove.REOPEN): StudyState.RECEIVING,
+    (StudyState.COMPLETE, StudyMove.RERUN): StudyState.COMPLETE,
     (StudyState.COMPLETE, StudyMove.PURGE): StudyState.PURGED,
 }
 

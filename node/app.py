@@ -28,7 +28,7 @@ from node.express import Express
 from node.geometry import plane
 from node.inferring import Inferring
 from node.intake import Intake
-from node.loaded import load_models
+from node.loaded import configured, load_models
 from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
@@ -66,7 +66,7 @@ class Node:
         self._listed = settings.peers  # those of the file
         settings = replace(settings, peers=with_admitted(self._listed, self.store.admissions()))
         self.settings = settings
-        self.store.note(Event.NODE_STARTED, "node", {"models": {model.package_id: model.digest for model in self._models}})
+        self.store.note(Event.NODE_STARTED, "node", configured(settings, self._models))
         self._recover()
         study = settings.study
         self._quiet = Quiet(study, self.store.habits())
@@ -179,6 +179,10 @@ class Node:
         event("reloaded", models=len(models), destinations=len(settings.destinations), peers=len(self.settings.peers))
         if waiting:
             warn("restart-needed", sections=",".join(waiting))
+        try:
+            self.store.note(Event.NODE_RELOADED, "node", configured(settings, models))
+        except AncillaError as error:  # it counts all the same; only `ancilla rerun` asks for it
+            warn("trouble", error=type(error).__name__, at="reload")
 
     def admit(self) -> None:
         """Let in, or send away, whom ``ancilla admit`` has named since the last call."""

@@ -1,6 +1,9 @@
 """The configured models with their packages checked: who they are and which rule they follow."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from domain.errors import ConfigurationError, PackageError
 from inference import signature
@@ -38,6 +41,15 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             )
         models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
     return tuple(models.values())
+
+
+def configured(settings: Settings, models: Sequence[Model]) -> dict[str, Any]:
+    """What the audit log says about the configuration of a running node: packages, and the SHA-256 (hex) of node.toml."""
+    try:
+        digest = hashlib.sha256(settings.file.read_bytes()).hexdigest()
+    except OSError:
+        digest = ""
+    return {"models": {model.package_id: model.digest for model in models}, "configuration": digest}
 
 
 def channels_of(package: AnyPackage) -> tuple[Channel, ...]:

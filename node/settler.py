@@ -76,6 +76,24 @@ class Settler:
         series = _by_series(instances)
         return self._jobs({uid: self._header(_middle(images).place) for uid, images in series.items()}, series)
 
+    def anew(self, study: Study, instances: Sequence[Instance]) -> list[NewJob]:
+        """The jobs of a closed study by the rules of now, with what is known to be missing; nothing is waited for."""
+        series = _by_series(instances)
+        headers = {uid: self._header(_middle(images).place) for uid, images in series.items()}
+        listed, standing = self._store.is_listed_complete(study.study_uid), self._store.standing(study.study_uid)
+        counted = [hold for hold in standing.holds if hold.kind is HoldKind.PACS_COUNT]
+        holds = [] if listed else [*counted, *required(self.models, headers), *unfilled(self.models, headers)]
+        missing = [] if listed else unfulfilled(standing)
+        jobs = self._jobs(headers, series)
+        return [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in jobs]
+
+    def unmet(self, instances: Sequence[Instance]) -> dict[str, tuple[str, ...]]:
+        """By model that wants no series: the DICOM keywords of the clauses at which its rule turned series away."""
+        headers = [self._header(_middle(images).place) for images in _by_series(instances).values()]
+        known = [header for header in headers if header is not None]
+        failed = {model.package_id: [model.settings.when.unmet(header) for header in known] for model in self.models}
+        return {model_id: tuple(dict.fromkeys(keywords)) for model_id, keywords in failed.items() if all(keywords)}
+
     def _jobs(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[NewJob]:
         found = []
         for model in self.models:

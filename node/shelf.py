@@ -15,6 +15,11 @@ from domain.results import Algorithm, Analysis, Finding, Measurement, Statement
 from sr_writer.document import Document
 
 LIST: Final = "result.json"
+_PARTS: Final = {  # by position in the key
+    5: "the model has another place in the configuration",
+    6: "reports are written in another language now",
+    7: "the patient's earlier result is another one",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,23 @@ def stored(order: Order) -> Answer | None:
     if any(_digest_of(Path(order.data_dir) / artifact.path) != artifact.digest for artifact in artifacts):
         return None
     return Answer(Outcome(known["outcome"]), known["summary"], artifacts, known["reason"])
+
+
+def outdated(order: Order) -> str:
+    """Why the answer that is written already is not what this order would give, in a few words: "" when it is, or when there is
+    none that says so. Which objects are asked for makes no difference: they are written beside it."""
+    try:
+        known = json.loads((Path(order.out_dir) / LIST).read_text(encoding="utf-8"))
+        key, precision = list(known["key"]), str(known["model"]["precision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if len(key) != len(now := _key(order)) or key[:4] != now[:4]:
+        return ""
+    for at, words in _PARTS.items():
+        if key[at] != now[at]:
+            return words
+    runs = order.precision if order.precision != "auto" else precision
+    return f"it runs in {runs.upper()} now, then in {precision.upper()}" if precision and runs != precision else ""
 
 
 def shelve(order: Order, sheet: Sheet) -> Answer:

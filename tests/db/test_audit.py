@@ -140,7 +140,7 @@ def test_a_change_that_fails_leaves_neither_itself_nor_its_audit_row(
 
     act: Callable[[], bool] = lambda: store.settle("1.2.3", 2, [model("lung")])  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr("db.studies._input_digest", broken)
+        patch.setattr("db.studies.input_digest", broken)
         with pytest.raises(RuntimeError):
             act()
     assert list(store.audit()) == before

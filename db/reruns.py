@@ -1,0 +1,107 @@
+"""A closed study is judged again: new jobs in a revision of their own, stored answers sent once more, all or nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, insert, select, update
+
+from db.audit_rows import Transaction, as_json
+from db.database import Database
+from db.evidence import HOLDS
+from db.habits import SETTLED
+from db.job_moves import insert_job, move_job
+from db.receiving import move_study
+from db.rows import job_of
+from db.schema import evidence, jobs, studies
+from db.studies import input_digest, with_counts
+from domain.audit import Event
+from domain.errors import TransientError
+from domain.jobs import Job, JobKind, NewJob
+from domain.moves import JobMove, JobState, StudyMove
+
+RERUN: Final = "rerun"  # by what such a revision is complete
+_OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
+
+
+class Reruns:
+    """The part of the store that judges again."""
+
+    _database: Database
+
+    def input_digest(self, study_uid: str, revision: int, series_uids: Sequence[str]) -> str:
+        """What a job of these series would have as its input digest."""
+        with self._database.read() as connection:
+            return input_digest(connection, study_uid, revision, series_uids)
+
+    def rerun(
+        self,
+        study_uid: str,
+        revision: int,
+        seen: int,
+        anew: Sequence[NewJob],
+        again: Mapping[int, Sequence[str]],
+        actor: str,
+    ) -> dict[str, int]:
+        """Queue jobs of a closed study for an operator; returns the id of the job of each model.
+
+        ``anew`` are analysed in a new revision, so that their results have UIDs of their own and name the former ones; what still
+        waits or runs of the same models is cancelled. ``again`` are ended jobs whose stored answer still stands, with the
+        destinations it goes to now: they keep their revision and their UIDs. ``revision`` and ``seen`` (winning instances) are
+        what the caller judged by. Raises TransientError when that has changed, PermanentError when the study is not closed.
+        """
+        with self._database.write() as tx:
+            row = tx.connection.execute(with_counts().where(studies.c.study_uid == study_uid)).one_or_none()
+            if row is None or (row.revision, row.instances) != (revision, seen):
+                raise TransientError(
+                    f"images of study {study_uid} have arrived just now; wait until it is complete and try again"
+                )
+            state = move_study(row.state, StudyMove.RERUN)
+            former = [job_of(found) for found in tx.connection.execute(select(jobs).where(jobs.c.job_id.in_(again))).all()]
+            models = {"again": sorted(job.model_id for job in former), "anew": sorted(job.model_id for job in anew)}
+            target = revision + 1 if anew else revision
+            tx.audit(Event.RERUN, actor, {**models, "revision": target}, study_uid)
+            if anew:
+                tx.connection.execute(update(studies).where(_is(row)).values(state=state, revision=target))
+                _inherit(tx, row, target)
+            queued = {job.model_id: _anew(tx, row, target, job) for job in anew}
+            return queued | {job.model_id: _again(tx, job, again[job.job_id], actor) for job in former}
+
+
+def _is(row: Row[Any]) -> Any:
+    return studies.c.study_uid == row.study_uid
+
+
+def _inherit(tx: Transaction, row: Row[Any], revision: int) -> None:
+    """The new revision is complete because an operator says so; what the former one lacked, it lacks too."""
+    holds = and_(evidence.c.study_uid == row.study_uid, evidence.c.revision == row.revision, evidence.c.kind.in_(HOLDS))
+    found = tx.connection.execute(select(evidence).where(holds)).all()
+    about = {"study_uid": row.study_uid, "revision": revision, "at": tx.now}
+    rows = [{**about, "kind": hold.kind, "subject": hold.subject, "details": hold.details} for hold in found]
+    rows.append({**about, "kind": SETTLED, "subject": RERUN, "details": as_json({"callers": []})})
+    tx.connection.execute(insert(evidence), rows)
+
+
+def _anew(tx: Transaction, row: Row[Any], revision: int, job: NewJob) -> int:
+    same = and_(jobs.c.study_uid == row.study_uid, jobs.c.kind == JobKind.INFER, jobs.c.model_id == job.model_id)
+    for old in tx.connection.execute(select(jobs).where(same, jobs.c.state.in_(_OPEN)).order_by(jobs.c.job_id)).all():
+        move_job(tx, job_of(old), JobMove.CANCEL, "node", {"reason": f"superseded by revision {revision}"})
+    return insert_job(
+        tx,
+        kind=JobKind.INFER,
+        study_uid=row.study_uid,
+        revision=revision,
+        model_id=job.model_id,
+        package_digest=job.package_digest,
+        series_uids=job.series_uids,
+        input_digest=input_digest(tx.connection, row.study_uid, revision, job.series_uids),
+        destinations=job.destinations,
+        missing=job.missing,
+        priority=job.priority,
+    )
+
+
+def _again(tx: Transaction, job: Job, destinations: Sequence[str], actor: str) -> int:
+    """Its worker finds the stored files and gives them back; a delivery for each destination follows."""
+    fresh = {"attempts": 0, "run_at": tx.now, "reason": "", "destinations": as_json(list(destinations))}
+    move_job(tx, job, JobMove.REVIVE, actor, fresh)
+    return job.job_id
