@@ -121,12 +121,14 @@ class Labels:
     of one layer exclude each other; segments of different layers may overlap (a lesion lies in a lung).
     ``sop_instance_uids`` names the source image of each slice, in the order of the slices; ``frames`` the frame of each
     (1-based) where the images are multi-frame, else it is empty. On a slide there is one slice: the total pixel matrix of the
-    named instance, which is one level of the pyramid.
+    named instance, which is one level of the pyramid, or that matrix ``reduced`` by a whole number: then each pixel covers
+    so many rows and columns of the level (the last ones may reach beyond it), and the first pixel begins where the level begins.
     """
 
     layers: npt.NDArray[np.unsignedinteger]
     sop_instance_uids: tuple[str, ...]
     frames: tuple[int, ...] = ()
+    reduced: int = 1
 
     def mask(self, number: int) -> npt.NDArray[np.bool_]:
         """Voxels of one segment, (slices, rows, columns)."""
@@ -138,8 +140,8 @@ class Labels:
 class Field:
     """A numeric value at each pixel of the source grid: the probability of one segment, or another map (heat map).
 
-    ``values`` is float32 (slices, rows, columns); ``sop_instance_uids`` and ``frames`` as in Labels. ``segment`` is the
-    Segment.number whose probability (0 to 1) this is, or 0.
+    ``values`` is float32 (slices, rows, columns); ``sop_instance_uids``, ``frames`` and ``reduced`` as in Labels. ``segment`` is
+    the Segment.number whose probability (0 to 1) this is, or 0.
     """
 
     name: Code
@@ -148,6 +150,7 @@ class Field:
     sop_instance_uids: tuple[str, ...]
     frames: tuple[int, ...] = ()
     segment: int = 0
+    reduced: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Content:
     shape: tuple[int, ...]
     uids: tuple[str, ...]
     source_frames: tuple[int, ...]
+    reduced: int = 1  # of a slide, see domain.results.Labels
 
 
 def contents(analysis: Analysis, outputs: tuple[str, ...]) -> list[Content]:
@@ -102,6 +103,7 @@ def _labelled(role: str, kind: Type, labels: Labels, part: _Part) -> Content:
         labels.layers.shape[1:],
         labels.sop_instance_uids,
         labels.frames,
+        labels.reduced,
     )
 
 
@@ -131,7 +133,7 @@ def _fractional(analysis: Analysis) -> list[Content]:
     maps = sorted(maps, key=lambda each: each.segment)
     if not maps:
         return []
-    if len({(each.sop_instance_uids, each.frames, each.values.shape) for each in maps}) > 1:
+    if len({(each.sop_instance_uids, each.frames, each.values.shape, each.reduced) for each in maps}) > 1:
         raise PermanentError("The probability maps of the segments lie on different grids.")
     by_number = dict(enumerate(maps, 1))
 
@@ -149,6 +151,7 @@ def _fractional(analysis: Analysis) -> list[Content]:
             maps[0].values.shape,
             maps[0].sop_instance_uids,
             maps[0].frames,
+            maps[0].reduced,
         )
     ]
 

@@ -153,6 +153,8 @@ def _planes(analysis: Analysis, key: KeyImage, extent: Extent | None) -> npt.NDA
         return None
     planes = labels.layers[:, places.index(wanted)]
     left, top, columns, rows = (round(v) for v in extent or _extent(key, {}))
+    if labels.reduced != 1:
+        return _enlarged(planes, labels.reduced, (left, top, columns, rows), key.pixels.shape[:2])
     part = planes[:, max(top, 0) : top + rows, max(left, 0) : left + columns]
     if part.shape[1:] == key.pixels.shape[:2]:
         return part
@@ -163,6 +165,17 @@ def _resampled(planes: npt.NDArray[np.unsignedinteger], rows: int, columns: int)
     """Nearest neighbour, (layers, rows, columns)."""
     down = ((np.arange(rows) + 0.5) * planes.shape[1] / rows).astype(np.intp)
     across = ((np.arange(columns) + 0.5) * planes.shape[2] / columns).astype(np.intp)
+    found: npt.NDArray[np.unsignedinteger] = planes[:, down[:, np.newaxis], across[np.newaxis, :]]
+    return found
+
+
+def _enlarged(
+    planes: npt.NDArray[np.unsignedinteger], reduced: int, extent: Extent, shown: tuple[int, ...]
+) -> npt.NDArray[np.unsignedinteger]:
+    """(layers, *shown): what a map that is ``reduced`` has under an extent in pixels of its level."""
+    left, top, columns, rows = extent
+    down = ((top + (np.arange(shown[0]) + 0.5) * rows / shown[0]) / reduced).astype(np.intp).clip(0, planes.shape[1] - 1)
+    across = ((left + (np.arange(shown[1]) + 0.5) * columns / shown[1]) / reduced).astype(np.intp).clip(0, planes.shape[2] - 1)
     found: npt.NDArray[np.unsignedinteger] = planes[:, down[:, np.newaxis], across[np.newaxis, :]]
     return found
 

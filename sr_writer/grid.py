@@ -6,9 +6,11 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Any, Final
 
+import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds, is_valid_ds
@@ -52,14 +54,31 @@ class Grid:
     kind: Kind
     planes: tuple[Plane, ...]
     study_uid: str
+    reduced: int = 1  # of a slide, see domain.results.Labels
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the arrays."""
         header = self.planes[0].header
         if self.kind is Kind.SLIDE:
-            return int(header.TotalPixelMatrixRows), int(header.TotalPixelMatrixColumns)
+            whole = int(header.TotalPixelMatrixRows), int(header.TotalPixelMatrixColumns)
+            return -(-whole[0] // self.reduced), -(-whole[1] // self.reduced)
         return int(header.Rows), int(header.Columns)
+
+    @property
+    def measures(self) -> hd.PixelMeasuresSequence | None:
+        """Spacing of the pixels where it is not the images' own: that of the level times ``reduced``."""
+        if self.reduced == 1:
+            return None
+        try:
+            item = Dataset()
+            item.update(self.planes[0].header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0])
+            spacing = [format_number_as_ds(float(v) * self.reduced) for v in item.PixelSpacing]
+            del item.PixelSpacing  # the element belongs to the header: a new one is made
+            item.PixelSpacing = spacing
+            return hd.PixelMeasuresSequence.from_sequence(Items([item]))
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise PermanentError("The level of a slide does not say what its pixels measure.") from error
 
     @property
     def series_uid(self) -> str:
@@ -94,7 +113,7 @@ class Grid:
         return [_single(image) for image in images] if self.kind is Kind.PLAIN else images
 
 
-def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Dataset], study_uid: str) -> Grid:
+def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Dataset], study_uid: str, reduced: int = 1) -> Grid:
     """The grid of arrays whose planes are named so (see domain.results.Labels).
 
     Raises PermanentError when an image is not there, or when they do not fit together.
@@ -105,7 +124,9 @@ def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Datase
         raise PermanentError(f"{len(missing)} of {len(set(uids))} segmented images have no usable header.")
     first = known[uids[0]]
     if first.SOPClassUID == SLIDE:
-        return Grid(Kind.SLIDE, (Plane(first, SLIDE, uids[0], None),), study_uid)
+        return Grid(Kind.SLIDE, (Plane(first, SLIDE, uids[0], None),), study_uid, max(1, reduced))
+    if reduced != 1:
+        raise PermanentError("Only maps of slides may be reduced.")
     numbers: Sequence[int | None] = [
         frame if _multi(known[uid]) else None for uid, frame in zip(uids, frames or [1] * len(uids), strict=True)
     ]

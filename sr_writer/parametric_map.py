@@ -23,7 +23,7 @@ def maps(analysis: Analysis, headers: Sequence[Dataset], heading: Heading) -> li
     """
     made: list[Document] = []
     for field in analysis.fields:
-        grid = grid_of(field.sop_instance_uids, field.frames, headers, heading.context.study_uid)
+        grid = grid_of(field.sop_instance_uids, field.frames, headers, heading.context.study_uid, field.reduced)
         if grid.kind is not Kind.PLAIN:
             role = "pm" if not made else f"pm-{len(made) + 1}"
             made.append(Document(role, _map(role, field, _label(field, analysis), grid, heading)))
@@ -53,6 +53,7 @@ def _map(role: str, field: Field, label: str, grid: Grid, heading: Heading) -> D
         content_description=short(heading.algorithm.disclaimer),
         tile_pixel_array=slide,
         dimension_organization_type="TILED_SPARSE" if slide else None,
+        pixel_measures=grid.measures,
         **heading.arguments(role),
     )
     dataset.ContentCreatorName = ""  # type 2 (PS3.3 table 10-12); highdicom 0.28 leaves it out, dcmqi refuses without

@@ -105,7 +105,7 @@ def _add_contours(found: dict[tuple[str, int], _Picture], analysis: Analysis, im
 def _slices(analysis: Analysis) -> Iterator[tuple[int, Colour, str, int | None, npt.NDArray[np.bool_]]]:
     """The masks of the segments of findings, slice by slice, empty ones left out."""
     labels = analysis.labels
-    if labels is None:
+    if labels is None or labels.reduced != 1:  # the pixels are not the image's
         return
     numbers = {finding.segment: colour(analysis, finding) for finding in analysis.findings if finding.segment is not None}
     frames: Sequence[int | None] = labels.frames or (None,) * len(labels.sop_instance_uids)

@@ -32,7 +32,7 @@ def segmentation(content: Content, headers: Sequence[Dataset], heading: Heading,
     ``fast`` lets highdicom describe one plane and renders the rest itself, which gives the same bytes (fast_segmentation.py).
     Raises PermanentError when pixels and images disagree.
     """
-    grid = grid_of(content.uids, content.source_frames, headers, heading.context.study_uid)
+    grid = grid_of(content.uids, content.source_frames, headers, heading.context.study_uid, content.reduced)
     if content.shape != (len(grid.planes), *grid.shape):
         raise PermanentError("The segmented pixels are not of the size of the images.")
     if grid.kind is Kind.SLIDE or not (fast or _only_fast(grid)):
@@ -80,6 +80,7 @@ def _described(
         omit_empty_frames=True,
         tile_pixel_array=slide,
         dimension_organization_type=tiled,
+        pixel_measures=grid.measures,
         **heading.arguments(content.role),
     )
     _identify_frames(dataset)

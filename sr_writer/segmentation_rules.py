@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from sr_writer.rule import LABELMAP, Facts, Level, Rule, Words, is_map, is_seg, some
 
+Matrix = tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]
 _EQUIPMENT: Final = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions")
 _BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
@@ -156,11 +158,41 @@ def _same_space(facts: Facts) -> Words:
 
 def _same_grid(facts: Facts) -> Words:
     ds = facts.dataset
-    whole = ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")
-    keywords = whole if ds.get(whole[0]) else ("Rows", "Columns")
+    if ds.get("TotalPixelMatrixRows"):
+        return _same_slide(facts)
+    keywords = ("Rows", "Columns")
     theirs = {tuple(int(h.get(k) or 0) for k in keywords) for h in _referenced(facts) if h.get("Rows")}
     ours = tuple(int(ds.get(k) or 0) for k in keywords)
     return None if not theirs or theirs == {ours} else "Rows and Columns are not the images'"
+
+
+def _same_slide(facts: Facts) -> Words:
+    """The total pixel matrix of the level referred to, or one with larger pixels from the same place on, as large to a pixel."""
+    ours = _matrix(facts.dataset)
+    theirs = [_matrix(h) for h in _referenced(facts) if h.get("TotalPixelMatrixRows")]
+    return (
+        None if not theirs or any(_covers(ours, each) for each in theirs) else "the total pixel matrix is not that of the images"
+    )
+
+
+def _matrix(ds: Dataset) -> Matrix:
+    """Rows and columns, spacing and origin (x, y) of a total pixel matrix, mm; empty where they are not said."""
+    size = int(ds.get("TotalPixelMatrixRows") or 0), int(ds.get("TotalPixelMatrixColumns") or 0)
+    shared = (ds.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    measures = (shared.get("PixelMeasuresSequence") or [Dataset()])[0]
+    origin = (ds.get("TotalPixelMatrixOriginSequence") or [Dataset()])[0]
+    place = [origin.get(f"{axis}OffsetInSlideCoordinateSystem") for axis in "XY"]
+    spacing = tuple(float(v) for v in measures.get("PixelSpacing") or ())
+    return size, spacing, tuple(float(v) for v in place if v is not None)
+
+
+def _covers(ours: Matrix, theirs: Matrix) -> bool:
+    if ours[0] == theirs[0]:
+        return True
+    if len(ours[1]) != 2 or len(theirs[1]) != 2 or not np.allclose(ours[2], theirs[2], atol=1e-4):
+        return False
+    long = [(a * s, b * t, s) for a, s, b, t in zip(ours[0], ours[1], theirs[0], theirs[1], strict=True)]
+    return all(-1e-4 * there < here - there < pixel * 1.001 for here, there, pixel in long)
 
 
 def _referenced(facts: Facts) -> list[Dataset]:

@@ -1,7 +1,7 @@
 """From what was counted to the answer: positive or negative, findings, marks, statements, key images, one sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,9 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
     chosen = [_chosen(package, item, reading.tally) for item in plan.findings if item.when in when]
     findings = tuple(f for item in chosen for f in _findings(package, item, reading.tally))
     marks = tuple(m for item in plan.marks if item.when in when for m in _marks(package, item, reading.tally))
-    labels, fields, drawn_notes = _maps(reading, chosen)
+    labels, fields = _maps(reading, chosen)
     positive = reading.outcome is Outcome.POSITIVE
-    notes = (*reading.notes, *drawn_notes, *_pixel_note(findings))
+    notes = (*reading.notes, *_pixel_note(findings))
     return Analysis(
         outcome=reading.outcome,
         summary=wording.fill(plan.summary_positive if positive else plan.summary_negative, words(plan, reading.values)),
@@ -58,7 +58,7 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
     )
 
 
-def _maps(reading: Reading, chosen: Sequence[Chosen]) -> tuple[Labels | None, tuple[Field, ...], tuple[str, ...]]:
+def _maps(reading: Reading, chosen: Sequence[Chosen]) -> tuple[Labels | None, tuple[Field, ...]]:
     """Segments and probabilities: of the images that findings are drawn on, or of a slide, which was drawn tile by tile.
 
     Of a negative slide only segments that some finding tells of in any case.
@@ -66,13 +66,13 @@ def _maps(reading: Reading, chosen: Sequence[Chosen]) -> tuple[Labels | None, tu
     drawn = reading.tally.drawn
     if drawn is None:
         pairs = [(c.things, c.order) for c in chosen]
-        return labelling.labels(reading.tally, pairs), labelling.fields(reading.tally, pairs), ()
+        return labelling.labels(reading.tally, pairs), labelling.fields(reading.tally, pairs)
     labels = drawn.labels
     if labels is not None and reading.outcome is not Outcome.POSITIVE:
         always = {number for c in chosen for number in c.plan.pick.classes}
         layers = np.where(np.isin(labels.layers, sorted(always)), labels.layers, 0)
-        labels = Labels(layers, labels.sop_instance_uids) if layers.any() else None
-    return labels, drawn.fields, drawn.notes
+        labels = replace(labels, layers=layers) if layers.any() else None
+    return labels, drawn.fields
 
 
 def _is_used(number: int, labels: Labels | None, findings: Sequence[Finding]) -> bool:

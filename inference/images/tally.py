@@ -51,11 +51,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Maps of a slide on levels of it, and notes on what could not be drawn."""
+    """Maps of a slide on levels of it, or reduced from one."""
 
     labels: Labels | None
     fields: tuple[Field, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

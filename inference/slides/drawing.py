@@ -1,7 +1,7 @@
-"""What a network says of a slide as maps on one level of it: segments and probabilities, drawn tile by tile as they come.
+"""What a network says of a slide as maps of it: segments and probabilities, drawn tile by tile as they come.
 
-Memory is that of a level that is small enough, however large the slide: 32 million pixels for segments (a byte each), 8 million
-for probabilities. A slide without such a level gets no maps, and a note says so.
+Memory is bounded, however large the slide: 32 million pixels for segments (a byte each), 8 million for probabilities, on a level
+that is small enough or on one that is reduced (inference.slides.raster).
 """
 
 import re
@@ -19,14 +19,14 @@ from inference.images.tally import Drawn
 from inference.objects import shape
 from inference.objects.components import Cell
 from inference.objects.table import Objects
-from inference.slides.pyramid import Level, Slide
+from inference.slides.pyramid import Slide
+from inference.slides.raster import Core, Part, Raster, raster_within
 
 MOST_LABELS = 32_000_000
 MOST_HEAT = 8_000_000
 MOST_FIELDS = 8
 _SURE = 0.5
 _MEAN_FROM = 2.0  # cells of the network's answer per pixel of the level: their mean counts, not one of them
-Core = tuple[float, float, float, float]
 
 
 class Drawing:
@@ -41,10 +41,11 @@ class Drawing:
         self._shapes = any(output.name in by_objects for output in outputs)
         # A map need not be finer than the network's input.
         input_um = float(np.mean([um / s for um, s in zip(slide.base.um, scale, strict=True)]))
-        self._of_labels = level_within(slide, input_um, MOST_LABELS) if outputs else None
+        read = slide.level_for(manifest.network.um_per_pixel)
+        self._of_labels = raster_within(slide, input_um, MOST_LABELS, read) if outputs else None
         self._labels = _zeros(self._of_labels) if self._of_labels is not None else None
         self._best = _zeros(self._of_labels) if self._of_labels is not None and self._direct else None
-        self._of_heat = level_within(slide, input_um, MOST_HEAT) if _has_heat(manifest) else None
+        self._of_heat = raster_within(slide, input_um, MOST_HEAT, read) if _has_heat(manifest) else None
         self._heat: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
         self._asked = bool(outputs) or _has_heat(manifest)
 
@@ -60,10 +61,12 @@ class Drawing:
     def _paint(self, output: Output, found: Map, core: Core) -> None:
         if output.kind == "probability" and self._of_heat is not None:
             for channel, values in enumerate(np.asarray(found.values, np.float32)):
-                rows, columns, seen = sampled(values, found.cell, self._part(self._of_heat, core), mean=True)
-                self._canvas(output.name, channel)[rows, columns] = np.rint(np.clip(seen, 0, 1) * 255)
+                rows, columns, seen = sampled(values, found.cell, self._of_heat.part(core), mean=True)
+                canvas = self._canvas(output.name, channel)
+                if canvas is not None:
+                    canvas[rows, columns] = np.rint(np.clip(seen, 0, 1) * 255)
         if self._of_labels is not None and output in self._direct:
-            part = self._part(self._of_labels, core)
+            part = self._of_labels.part(core)
             for channel, number in enumerate(output.classes):
                 values = np.asarray(found.values) if output.kind == "labels" else np.asarray(found.values)[channel]
                 rows, columns, seen = sampled(values, found.cell, part)
@@ -80,18 +83,16 @@ class Drawing:
 
     def _even(self, name: str, channel: int, value: float, core: Core) -> None:
         assert self._of_heat is not None
-        part = self._part(self._of_heat, core)
-        self._canvas(name, channel)[part.rows, part.columns] = round(min(max(value, 0.0), 1.0) * 255)
+        part, canvas = self._of_heat.part(core), self._canvas(name, channel)
+        if canvas is not None:
+            canvas[part.rows, part.columns] = round(min(max(value, 0.0), 1.0) * 255)
 
-    def _canvas(self, name: str, channel: int) -> npt.NDArray[np.uint8]:
-        if (name, channel) not in self._heat:
+    def _canvas(self, name: str, channel: int) -> npt.NDArray[np.uint8] | None:
+        """The heat map of a channel; None beyond the first ones: there is room for so many."""
+        if (name, channel) not in self._heat and len(self._heat) < MOST_FIELDS:
             assert self._of_heat is not None
-            full = len(self._heat) >= MOST_FIELDS
-            self._heat[name, channel] = np.zeros((0, 0), np.uint8) if full else _zeros(self._of_heat)
-        return self._heat[name, channel]
-
-    def _part(self, level: Level, core: Core) -> "Part":
-        return Part.of(level, self._slide.base, core)
+            self._heat[name, channel] = _zeros(self._of_heat)
+        return self._heat.get((name, channel))
 
     def finished(self, objects: Objects) -> Drawn | None:
         """Everything drawn; ``objects`` are those of the whole slide, whose shapes are segments too. None: nothing was asked."""
@@ -99,43 +100,23 @@ class Drawing:
             return None
         if self._labels is not None and self._shapes:
             assert self._of_labels is not None
-            draw_shapes(objects, self._labels, self._of_labels, self._slide.base)
+            draw_shapes(objects, self._labels, self._of_labels)
         labels = None
         if self._labels is not None and self._of_labels is not None and self._labels.any():
-            labels = Labels(self._labels[np.newaxis, np.newaxis], (self._of_labels.source.uid,))
-        return Drawn(labels, tuple(self._fields()), self._notes())
+            raster = self._of_labels
+            labels = Labels(self._labels[np.newaxis, np.newaxis], (raster.level.source.uid,), reduced=raster.reduced)
+        return Drawn(labels, tuple(self._fields()))
 
     def _fields(self) -> Iterator[Field]:
         outputs = {output.name: output for output in self._manifest.network.outputs}
         for (name, channel), values in self._heat.items():
-            if values.size and self._of_heat is not None:
+            if self._of_heat is not None:
                 output = outputs[name]
                 segment = output.classes[channel] if output.kind == "probability" else 0
                 concept = PROBABILITY if segment else _concept(output.values[channel])
                 shown = np.asarray(values[np.newaxis] / np.float32(255), np.float32)
-                yield Field(concept, ONE, shown, (self._of_heat.source.uid,), segment=segment)
-
-    def _notes(self) -> tuple[str, ...]:
-        lacks = (_has_heat(self._manifest) and self._of_heat is None) or (
-            (self._shapes or bool(self._direct)) and self._of_labels is None
-        )
-        return ("The slide has no level small enough to draw maps on: there is no segmentation or heat map.",) if lacks else ()
-
-
-class Part:
-    """The pixels of a level whose centres lie in a rectangle of the finest level."""
-
-    def __init__(self, rows: slice, columns: slice, scale: tuple[float, float]) -> None:
-        """``scale``: pixels of the finest level per pixel of the level (x, y)."""
-        self.rows, self.columns, self.scale = rows, columns, scale
-
-    @classmethod
-    def of(cls, level: Level, base: Level, core: Core) -> "Part":
-        """The part of ``level`` in ``core``."""
-        x, y = base.columns / level.columns, base.rows / level.rows
-        left, right = (min(max(int(np.ceil(v / x - 0.5)), 0), level.columns) for v in (core[0], core[2]))
-        top, bottom = (min(max(int(np.ceil(v / y - 0.5)), 0), level.rows) for v in (core[1], core[3]))
-        return cls(slice(top, bottom), slice(left, right), (x, y))
+                raster = self._of_heat
+                yield Field(concept, ONE, shown, (raster.level.source.uid,), segment=segment, reduced=raster.reduced)
 
 
 def sampled(
@@ -166,21 +147,13 @@ def _means(values: npt.NDArray[np.float32], starts: npt.NDArray[np.float64], ste
     return np.asarray((sums.take(high, axis) - sums.take(low, axis)) / (high - low).reshape(shape), np.float32)
 
 
-def level_within(slide: Slide, um: float, most: int) -> Level | None:
-    """The finest level that is no finer than ``um`` micrometres per pixel and has at most ``most`` pixels; where all small ones
-    are finer, the coarsest. None: there is no level of so few pixels."""
-    small = [level for level in slide.levels if level.rows * level.columns <= most]
-    coarse = [level for level in small if min(level.um) >= um * 0.98]
-    return coarse[0] if coarse else small[-1] if small else None
-
-
-def draw_shapes(objects: Objects, canvas: npt.NDArray[np.uint8], level: Level, base: Level) -> None:
-    """Every object with a mask on a level; the best is drawn last. What is smaller than a pixel of the level is one pixel."""
-    x, y = base.columns / level.columns, base.rows / level.rows
+def draw_shapes(objects: Objects, canvas: npt.NDArray[np.uint8], raster: Raster) -> None:
+    """Every object with a mask; the best is drawn last. What is smaller than a pixel of the map is one pixel."""
+    x, y = raster.scale
     there = np.flatnonzero(objects.masks.box[:, 2] > 0)
     for i in there[np.argsort(objects.score[there], kind="stable")]:
-        rows, columns, mask = shape.drawn(objects, int(i), base.rows, base.columns)
-        part = Part.of(level, base, (columns.start, rows.start, columns.stop, rows.stop))
+        rows, columns, mask = shape.drawn(objects, int(i), raster.whole[1], raster.whole[0])
+        part = raster.part((columns.start, rows.start, columns.stop, rows.stop))
         down = ((np.arange(part.rows.start, part.rows.stop) + 0.5) * y).astype(np.intp) - rows.start
         across = ((np.arange(part.columns.start, part.columns.stop) + 0.5) * x).astype(np.intp) - columns.start
         seen = mask[np.ix_(down.clip(0, len(mask) - 1), across.clip(0, mask.shape[1] - 1))] if mask.size else mask
@@ -188,11 +161,11 @@ def draw_shapes(objects: Objects, canvas: npt.NDArray[np.uint8], level: Level, b
             canvas[part.rows, part.columns][seen] = objects.kind[i]
         else:
             row, column = int(objects.centre[i, 1] / y), int(objects.centre[i, 0] / x)
-            canvas[min(row, level.rows - 1), min(column, level.columns - 1)] = objects.kind[i]
+            canvas[min(row, raster.rows - 1), min(column, raster.columns - 1)] = objects.kind[i]
 
 
-def _zeros(level: Level) -> npt.NDArray[np.uint8]:
-    return np.zeros((level.rows, level.columns), np.uint8)
+def _zeros(raster: Raster) -> npt.NDArray[np.uint8]:
+    return np.zeros((raster.rows, raster.columns), np.uint8)
 
 
 def _has_heat(manifest: Manifest) -> bool:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from domain.errors import PermanentError
 from domain.jobs import Outcome
+from domain.results import Finding, Labels
 from sr_writer.page_words import PAGES
 from sr_writer.picture import sheets
 from sr_writer.results import documents
@@ -241,6 +242,20 @@ def test_a_state_over_a_slide_speaks_of_its_total_pixel_matrix() -> None:
     assert [1900.0, 1400.0] in [list(g.GraphicData) for g in graphics]
     assert "ReferencedFrameNumber" not in ds.ReferencedSeriesSequence[0].ReferencedImageSequence[0]
     assert found["ann-1"].PixelOriginInterpretation == "VOLUME"
+
+
+def test_a_reduced_map_as_large_as_a_tile_is_not_taken_for_contours_of_the_image() -> None:
+    case = colour_cases.slide(outputs=("gsps",))
+    (image,), segment = case.headers, cases.SEGMENTS[2]
+    layers = np.zeros((1, 1, 256, 256), np.uint8)
+    layers[0, 0, 10:50, 10:50] = segment.number
+    finding = Finding("slide/part/1", segment.type, segment=segment.number)
+    labels = Labels(layers, (str(image.SOPInstanceUID),), reduced=8)
+    analysis = replace(case.analysis, segments=(segment,), findings=(finding,), marks=(), labels=labels)
+    drawn = made(replace(case, analysis=analysis))
+    assert not [
+        g for ds in drawn.values() for a in ds.get("GraphicAnnotationSequence", ()) for g in a.get("GraphicObjectSequence", ())
+    ]
 
 
 @pytest.mark.peer

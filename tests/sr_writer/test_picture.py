@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from domain.jobs import Outcome
-from domain.results import KeyImage, Marks, Measurement
+from domain.results import KeyImage, Labels, Marks, Measurement
 from sr_writer import drawing, picture, telling
 from tests.ct_series import Series
 from tests.sr_writer import cases
@@ -128,3 +128,18 @@ def test_a_long_legend_makes_the_picture_longer_instead_of_losing_lines() -> Non
 def test_the_same_analysis_gives_the_same_picture() -> None:
     assert picture.overlay(cases.positive().analysis) == picture.overlay(cases.positive().analysis)
     assert cases.positive().analysis.outcome is Outcome.POSITIVE
+
+
+@pytest.mark.parametrize("region", [(0, 0, 80, 64), (8, 16, 40, 40), (20, 4, 60, 60)])
+def test_a_reduced_map_of_a_slide_tints_what_lies_under_the_region(region: tuple[int, int, int, int]) -> None:
+    """A box of 24 x 16 pixels of the slide, on a map of a quarter of its rows and columns; shown at half the size."""
+    case = cases.positive(numbers=(3,))
+    layers = np.zeros((1, 1, 16, 20), np.uint8)
+    layers[0, 0, 6:10, 5:11] = 3  # rows 24 to 40, columns 20 to 44
+    left, top, columns, rows = region
+    key = KeyImage("1.2.3", np.full((rows // 2, columns // 2, 3), 90, np.uint8), region=region)
+    analysis = replace(case.analysis, labels=Labels(layers, ("1.2.3",), reduced=4), key_images=(key,), findings=())
+    tinted = (drawing.tinted(analysis, key) != 90).any(axis=2)
+    expected = np.kron(layers[0, 0] == 3, np.ones((4, 4), bool))[top : top + rows : 2, left : left + columns : 2]
+    np.testing.assert_array_equal(tinted, expected)
+    assert drawing.segments_on(analysis, key) == {3}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from domain.results import Field
+from domain.results import Field, Labels
 from sr_writer import results
 from sr_writer.companion_rules import COMPANION_RULES
 from sr_writer.results import documents
@@ -415,3 +415,49 @@ def test_an_own_object_that_breaks_a_rule_never_leaves(monkeypatch: pytest.Monke
     monkeypatch.setattr(results, "check", lambda *_: [Broken("made-up", "is not so", "nowhere")])
     with pytest.raises(results.PermanentError, match="made-up"):
         documents(*CASE.arguments)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "spacing", "shift", "fits"),
+    [
+        (80, 112, 0.002, 0.0, True),  # the level itself
+        (20, 28, 0.008, 0.0, True),
+        (27, 38, 0.006, 0.0, True),  # the last pixels reach beyond it
+        (26, 38, 0.006, 0.0, False),  # a row too few
+        (28, 38, 0.006, 0.0, False),
+        (20, 28, 0.006, 0.0, False),
+        (20, 28, 0.008, 0.01, False),  # begins elsewhere
+    ],
+)
+def test_a_map_of_a_slide_has_its_levels_matrix_or_covers_it_with_larger_pixels(
+    rows: int, columns: int, spacing: float, shift: float, fits: bool
+) -> None:
+    (level,) = grids.slide()
+    layers = np.ones((1, 1, 80, 112), np.uint8)
+    (document,) = documents(*grids.case([level], Labels(layers, (str(level.SOPInstanceUID),)), outputs=("seg",)).arguments)
+    ds = document.dataset
+    ds.TotalPixelMatrixRows, ds.TotalPixelMatrixColumns = rows, columns
+    ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [spacing, spacing]
+    ds.TotalPixelMatrixOriginSequence[0].XOffsetInSlideCoordinateSystem = 20 + shift
+    (level,) = grids.slide()  # the former shares its elements with the object
+    assert ("grid" not in {broken.rule for broken in check(ds, [level])}) is fits
+
+
+def test_only_maps_of_slides_are_reduced_and_have_the_size_that_follows() -> None:
+    (level,) = grids.slide()
+    case = grids.case(
+        [level], Labels(np.ones((1, 1, 20, 28), np.uint8), (str(level.SOPInstanceUID),), reduced=3), outputs=("seg",)
+    )
+    with pytest.raises(results.PermanentError, match="not of the size"):
+        documents(*case.arguments)
+    images = grids.series(1, 32, 32)
+    uids = (str(images[0].SOPInstanceUID),)
+    case = grids.case(images, Labels(np.ones((1, 1, 16, 16), np.uint8), uids, reduced=2), outputs=("seg",))
+    with pytest.raises(results.PermanentError, match="Only maps of slides"):
+        documents(*case.arguments)
+    del level.SharedFunctionalGroupsSequence
+    case = grids.case(
+        [level], Labels(np.ones((1, 1, 40, 56), np.uint8), (str(level.SOPInstanceUID),), reduced=2), outputs=("seg",)
+    )
+    with pytest.raises(results.PermanentError, match="what its pixels measure"):
+        documents(*case.arguments)

@@ -1,6 +1,7 @@
 """Segmentations and maps of every kind of image are read by software that is not ours, without an error, voxel for voxel."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -46,6 +47,16 @@ def slide() -> cases.Case:
     return grids.case([image], Labels(layers, (str(image.SOPInstanceUID),)), outputs=("seg",))
 
 
+def reduced() -> cases.Case:
+    """Maps of a slide with pixels four times as large as those of the level they come from, which they reach beyond."""
+    (image,) = grids.slide(rows=318, columns=447)
+    layers, uid = np.zeros((1, 1, 80, 112), np.uint8), str(image.SOPInstanceUID)
+    layers[0, 0, 10:70, 20:112] = 1
+    chance = Field(grids.PROBABILITY, grids.UNIT, layers[0] * np.float32(0.6), (uid,), segment=1, reduced=4)
+    heat = replace(chance, name=HEAT, segment=0)
+    return grids.case([image], Labels(layers, (uid,), reduced=4), (chance, heat), outputs=("seg", "fractional", "pm"))
+
+
 ALL = ("seg", "labelmap", "fractional", "pm")
 CASES = {
     "one": many(1, grids.series(4, 64, 64), outputs=ALL),
@@ -57,6 +68,7 @@ CASES = {
     "loop": colour_cases.without_pixels(colour_cases.loop(outputs=("seg",))),
     "stills": many(2, grids.stills(2, 32, 32)),
     "slide": slide(),
+    "reduced": reduced(),
 }
 
 
@@ -92,7 +104,7 @@ def test_dcmqi_reads_every_voxel_back(name: str, files: dict[tuple[str, str], Pa
         assert {number: sum(int((each == number).sum()) for each in found) for number in counted} == counted
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("loop", "stills", "slide", "frames")])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("loop", "stills", "slide", "reduced", "frames")])
 def test_highdicom_reads_every_voxel_back_by_source_image(name: str, files: dict[tuple[str, str], Path]) -> None:
     labels = CASES[name].analysis.labels
     assert labels is not None
@@ -113,11 +125,28 @@ def test_highdicom_reads_every_voxel_back_by_source_frame(files: dict[tuple[str,
     np.testing.assert_array_equal(array, labels.layers[0])
 
 
-def test_highdicom_reads_the_total_pixel_matrix_of_a_slide(files: dict[tuple[str, str], Path]) -> None:
-    labels = CASES["slide"].analysis.labels
+@pytest.mark.parametrize("name", ["slide", "reduced"])
+def test_highdicom_reads_the_total_pixel_matrix_of_a_slide(name: str, files: dict[tuple[str, str], Path]) -> None:
+    labels = CASES[name].analysis.labels
     assert labels is not None
-    matrix = hd.seg.segread(files["slide", "seg"]).get_total_pixel_matrix(combine_segments=True)
+    matrix = hd.seg.segread(files[name, "seg"]).get_total_pixel_matrix(combine_segments=True)
     np.testing.assert_array_equal(matrix, labels.layers[0, 0])
+
+
+@pytest.mark.parametrize("role", ["seg", "fractional", "pm", "pm-2"])
+def test_a_reduced_map_has_its_own_spacing_from_the_origin_of_its_level_on(role: str, files: dict[tuple[str, str], Path]) -> None:
+    level, ds = CASES["reduced"].headers[0], hd.imread(files["reduced", role])
+    assert (ds.TotalPixelMatrixRows, ds.TotalPixelMatrixColumns) == (80, 112)
+    assert ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing == [0.008, 0.008]
+    assert level.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing == [0.002, 0.002]
+    origin = ds.TotalPixelMatrixOriginSequence[0]
+    assert (origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem) == (20, 40)
+    assert ds.ImageOrientationSlide == [0, -1, 0, -1, 0, 0] and ds.FrameOfReferenceUID == level.FrameOfReferenceUID
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        place = frame.PlanePositionSlideSequence[0]
+        assert place.XOffsetInSlideCoordinateSystem == pytest.approx(20 - (place.RowPositionInTotalImagePixelMatrix - 1) * 0.008)
+    named = ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert [item.ReferencedSOPInstanceUID for item in named] == [level.SOPInstanceUID]
 
 
 @pytest.mark.parametrize("name", ["one", "frames"])

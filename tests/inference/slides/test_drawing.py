@@ -13,8 +13,9 @@ from inference.images.analyse import ImageAnalyser
 from inference.images.collect import Map
 from inference.objects.table import empty
 from inference.slides import drawing
-from inference.slides.drawing import Drawing, Part, level_within, sampled
+from inference.slides.drawing import Drawing, sampled
 from inference.slides.pyramid import Slide, choose
+from inference.slides.raster import Part, Raster, raster_within
 from inference.source import open_source
 from tests import image_objects as objects
 from tests.ct_series import part10
@@ -76,12 +77,85 @@ def test_a_slide_too_large_is_drawn_on_a_coarser_level(analyser: ImageAnalyser, 
     assert np.abs(heat.values[0] - mean).max() < 0.06
 
 
-def test_a_slide_without_a_small_level_gets_no_maps_and_a_note(analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slide_without_a_small_level_gets_reduced_maps_at_the_same_place(
+    analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(drawing, "MOST_LABELS", 20_000)
-    monkeypatch.setattr(drawing, "MOST_HEAT", 20_000)
+    monkeypatch.setattr(drawing, "MOST_HEAT", 2_000)
+    pixels = tissue_of(302, 402, BOX)
+    found, uids = answer(analyser, pixels)
+    assert found.outcome is Outcome.POSITIVE and found.labels is not None and found.notes == ()
+    assert (found.labels.sop_instance_uids, found.labels.reduced, found.labels.layers.shape) == ((uids[0],), 4, (1, 1, 76, 101))
+    true = is_red(pixels)
+    assert dice(np.kron(found.labels.layers[0, 0] == 1, np.ones((4, 4), bool))[:302, :402], true) > 0.97
+    [heat] = found.fields
+    assert (heat.sop_instance_uids, heat.reduced, heat.values.shape) == ((uids[0],), 8, (1, 38, 51))
+    mean = np.pad(true, ((0, 2), (0, 6)), mode="edge").reshape(38, 8, 51, 8).mean(axis=(1, 3)) * 230 / 255
+    assert np.abs(heat.values[0] - mean).max() < 0.08
+
+
+def test_a_negative_slide_without_a_small_level_has_its_heat_map_reduced(
+    analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "MOST_HEAT", 30_000)
+    found, _ = answer(analyser, tissue_of(300, 400, (100, 100, 12, 12)))
+    assert (found.outcome, found.labels) == (Outcome.NEGATIVE, None)
+    assert found.fields[0].reduced == 2 and found.fields[0].values[0, 53, 53] > 0.8
+
+
+def test_objects_are_drawn_on_a_reduced_map_too_up_to_the_edge_of_the_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "MOST_LABELS", 2_000)
+    pixels = tissue_of(298, 394, None)
+    pixels[280:, 370:] = (250, 20, 60)
+    found, uids = answer(made(tmp_path / "p", image_package.SHAPES_TOML, 0.1), pixels)
+    assert found.labels is not None and (found.labels.sop_instance_uids, found.labels.reduced) == ((uids[0],), 8)
+    expected = np.zeros((38, 50), bool)
+    expected[35:, 46:] = True
+    expected[-1, -1] = False  # outlines are smoothed: a corner is round
+    assert np.array_equal(found.labels.layers[0, 0] == 1, expected)
+
+
+def test_maps_that_no_level_is_small_enough_for_reduce_the_level_that_is_read(analyser: ImageAnalyser) -> None:
+    _, slide = choose([open_source(part10(objects.level(tissue_of(64, 64, None), 64, 0.5)))], analyser.package.contract)
+    assert isinstance(slide, Slide)
+    level = slide.levels[0]
+    fine = replace(level, rows=90_001, columns=120_000, um=(0.25, 0.25))
+    middle = replace(level, rows=45_001, columns=60_000, um=(0.5, 0.5))
+    small = replace(level, rows=703, columns=937, um=(32.0, 32.0))
+    for levels, most, um, read, expected in (
+        ((fine,), 32_000_000, 0.5, 0, (fine, 2813, 3750, 32)),
+        ((fine, middle), 32_000_000, 0.5, 1, (middle, 2813, 3750, 16)),
+        ((fine, middle), 8_000_000, 0.5, 1, (middle, 1407, 1875, 32)),
+        ((fine,), 32_000_000, 10.0, 0, (fine, 1407, 1875, 64)),  # no finer than the network's input
+        ((fine, middle, small), 8_000_000, 0.5, 1, (small, 703, 937, 1)),
+    ):
+        slide.levels = levels
+        found = raster_within(slide, um, most, read)
+        assert (found.level, found.rows, found.columns, found.reduced) == expected
+        assert found.scale == pytest.approx((120_000 / (60_000 if found.level is middle else found.level.columns) * found.reduced,
+                                             90_001 / found.level.rows * found.reduced))  # fmt: skip
+
+
+def test_the_pixels_of_tiles_side_by_side_are_those_of_the_map_each_once(analyser: ImageAnalyser) -> None:
+    _, slide = choose([open_source(part10(objects.level(tissue_of(64, 64, None), 64, 0.5)))], analyser.package.contract)
+    assert isinstance(slide, Slide)
+    base = replace(slide.levels[0], rows=1001, columns=1537)
+    for reduced in (1, 2, 8, 64):
+        raster = Raster.of(base, base, reduced)
+        counted = np.zeros((raster.rows, raster.columns), int)
+        for top in range(0, 1001, 100):
+            for left in range(0, 1537, 100):
+                part = raster.part((left, top, min(left + 100, 1537), min(top + 100, 1001)))
+                counted[part.rows, part.columns] += 1
+        assert (counted == 1).all()
+
+
+def test_more_heat_maps_than_there_is_room_for_are_left_out(analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "MOST_FIELDS", 0)
     found, _ = answer(analyser, tissue_of(300, 400, BOX))
-    assert found.outcome is Outcome.POSITIVE and found.labels is None and found.fields == ()
-    assert any("no level small enough" in note for note in found.notes) and not found.partial
+    assert found.outcome is Outcome.POSITIVE and found.labels is not None and found.fields == ()
 
 
 def test_a_negative_slide_has_no_segments_but_its_heat_map(analyser: ImageAnalyser) -> None:
@@ -159,4 +233,5 @@ def test_memory_is_that_of_the_level_not_of_the_slide(analyser: ImageAnalyser) -
     assert peak < 6_000_000
     drawn = canvas.finished(empty())
     assert drawn is not None and drawn.labels is not None and (drawn.labels.layers == 1).all()
-    assert level_within(slide, 0.5, 600_000) is None
+    reduced = raster_within(slide, 0.5, 600_000)
+    assert (reduced.rows, reduced.columns, reduced.reduced) == (400, 400, 32)
