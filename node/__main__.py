@@ -6,9 +6,25 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from domain.errors import AncillaError, ConfigurationError
-from node.commands import admit, audit, conformance, demo, destinations, jobs, lint, look, models, rerun, run, send, serve, setup
+from node.commands import (
+    admit,
+    audit,
+    batch,
+    conformance,
+    demo,
+    destinations,
+    jobs,
+    lint,
+    look,
+    models,
+    rerun,
+    run,
+    send,
+    serve,
+    setup,
+)
 
-GROUPS = (setup, serve, send, admit, demo, run, lint, look, jobs, rerun, destinations, audit, models, conformance)
+GROUPS = (setup, serve, send, admit, demo, run, batch, lint, look, jobs, rerun, destinations, audit, models, conformance)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,16 +13,19 @@ _PAUSE: Final = 0.05  # seconds
 
 
 class DataLock:
-    """Holds ``data_dir`` from construction to ``release``. Raises ConfigurationError when another node has it."""
+    """Holds ``data_dir`` from construction to ``release``. Raises ConfigurationError when another node has it; ``words`` say so
+    about folders of another kind."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, words: str = "") -> None:
         self._descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for _ in range(_TRIES):
             if _taken(self._descriptor):
                 return
             time.sleep(_PAUSE)
         os.close(self._descriptor)
-        raise ConfigurationError(f"node.data_dir: another node is running on {data_dir}; stop it or choose another folder")
+        raise ConfigurationError(
+            words or f"node.data_dir: another node is running on {data_dir}; stop it or choose another folder"
+        )
 
     def release(self) -> None:
         """Let another node have it."""

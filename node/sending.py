@@ -23,7 +23,7 @@ _PREFIX: Final = 132
 _MOST_ENTRIES: Final = 1_000_000
 _RATIO: Final = 100  # an archive may give so many times its own size ...
 _FLOOR: Final = 4_000_000_000  # ... or this many bytes, whichever is more
-_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 class _Stream(Protocol):
@@ -99,7 +99,7 @@ def _open_archive(path: Path, found: list[Item], tally: Tally) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = tuple(entry for entry in archive.infolist() if not entry.is_dir())
-    except (*_DAMAGED, OSError):
+    except (*DAMAGED, OSError):
         tally.refused.append(Refused(shown(path), "not a readable .zip file"))
         return
     if len(entries) > _MOST_ENTRIES:
@@ -153,7 +153,7 @@ class Sender:
                 self._stream(_Counted(stream, budget), name)
         except _SpentError:
             self._refuse(name, f"archive unpacks to more than {_RATIO} times its size")
-        except (*_DAMAGED, OSError):
+        except (*DAMAGED, OSError):
             self._refuse(name, "damaged in the archive, or packed in a way that cannot be read here")
 
     def _stream(self, stream: _Stream, name: str) -> None:

@@ -1,8 +1,13 @@
 """What the node asks its workers to do, by names that cost nothing to know: heavy libraries are loaded there and not here."""
 
+from typing import TYPE_CHECKING
+
 from domain.acceptance import AcceptanceOrder, Accepted
 from domain.early import EarlyAnswer, EarlyOrder
 from domain.jobs import Answer, Order
+
+if TYPE_CHECKING:
+    from node.solo import Solo, Solved
 
 
 def perform(order: Order) -> Answer:
@@ -24,6 +29,13 @@ def accept(order: AcceptanceOrder) -> Accepted:
     from node import work
 
     return work.accept(order)
+
+
+def solve(solo: "Solo") -> "Solved":
+    """See ``node.solo.solve``."""
+    from node import solo as work
+
+    return work.solve(solo)
 
 
 def ready() -> None:

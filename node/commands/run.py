@@ -1,7 +1,6 @@
 """``ancilla run``: one model on folders of DICOM files, results as DICOM files; no network, no database."""
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,7 @@ def _run(args: argparse.Namespace) -> int:
     from node.config import find_package
     from node.files import find
 
-    outputs = {word.strip() for word in args.outputs.split(",")}
-    if unknown := sorted(outputs - OUTPUTS):
-        raise ConfigurationError(f"--outputs: {unknown[0]!r} is none of {', '.join(sorted(OUTPUTS))}")
+    outputs = chosen_outputs(args.outputs)
     path = find_package(args.model, Path.cwd())
     package = load(path)
     found = find(args.study)
@@ -49,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
         raise PermanentError(f"there is no DICOM file in {', '.join(map(str, args.study))} ({found.skipped} other files)")
     rows = []
     for uid, files in steps(studies.items(), "studies"):
-        answer = _attempt(args, path, package.digest, uid, files)
+        answer = _attempt(args, path, package.digest, outputs, uid, files)
         rows.append({"study_uid": uid, "images": len(files), **_said(answer, args.out / uid)})
     if args.json:
         show_json({"results": rows, "skipped_files": found.skipped})
@@ -59,10 +56,20 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if any(row["outcome"] is Outcome.FAILED for row in rows) else 0
 
 
-def _attempt(args: argparse.Namespace, package: Path, digest: str, uid: str, files: list[Any]) -> Answer:
+def chosen_outputs(words: str) -> tuple[str, ...]:
+    """What ``--outputs`` names. Raises ConfigurationError."""
+    outputs = {word.strip() for word in words.split(",")}
+    if unknown := sorted(outputs - OUTPUTS):
+        raise ConfigurationError(f"--outputs: {unknown[0]!r} is none of {', '.join(sorted(OUTPUTS))}")
+    return tuple(sorted(outputs))
+
+
+def _attempt(
+    args: argparse.Namespace, package: Path, digest: str, outputs: tuple[str, ...], uid: str, files: list[Any]
+) -> Answer:
     """One study that cannot be answered must not take the others with it."""
     try:
-        return _study(args, package, digest, uid, files)
+        return _study(args, package, digest, outputs, uid, files)
     except AncillaError as error:
         return Answer(Outcome.FAILED, str(error), (), str(error))
 
@@ -80,29 +87,9 @@ def _said(answer: Answer, folder: Path) -> dict[str, Any]:
     }
 
 
-def _study(args: argparse.Namespace, package: Path, digest: str, uid: str, files: list[Any]) -> Answer:
-    from domain.jobs import Order
-    from inference.source import open_source
-    from node.files import view
-    from node.orders import device_uid
-    from node.work import respond
+def _study(args: argparse.Namespace, package: Path, digest: str, outputs: tuple[str, ...], uid: str, files: list[Any]) -> Answer:
+    from node.solo import Desk, answered, digest_of, order_of
 
-    order = Order(
-        job_id=0,
-        token=0,
-        study_uid=uid,
-        revision=1,
-        package=str(package),
-        package_digest=digest,
-        input_digest=hashlib.sha256("".join(sorted(file.digest for file in files)).encode()).hexdigest(),
-        instances=(),
-        spool_dir="",
-        out_dir=str((args.out / uid).resolve()),
-        data_dir=str(args.out.resolve()),
-        started_at=now().astimezone(),
-        institution=args.institution,
-        device_uid=device_uid("command line", digest),
-        outputs=tuple(sorted(word.strip() for word in args.outputs.split(","))),
-        precision=args.precision,
-    )
-    return respond(order, lambda: [open_source(view(file.path)) for file in files])
+    root = str(args.out.resolve())
+    desk = Desk(str(package), digest, root, outputs, args.institution, precision=args.precision)
+    return answered(order_of(desk, uid, digest_of(files), str((args.out / uid).resolve()), now()), files)
