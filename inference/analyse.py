@@ -105,8 +105,8 @@ class Analyser:
 
     def begin(self, sources: Sequence[Source], kept: Kept, go: Callable[[], bool]) -> EarlyAnswer:
         """Computes and keeps what more images will not change, while ``go`` says so. Never raises UnsuitableError."""
-        if not isinstance(self._engine, Engine):
-            return EarlyAnswer(0, complete=True)  # windows reach over many slices
+        if not isinstance(self._engine, Engine) or self.package.manifest.channels:
+            return EarlyAnswer(0, complete=True)  # windows reach over many slices, and series are laid over each other as wholes
         return begin(self._engine, self.package, sources, kept, go)
 
     def read(self, volume: Volume, kept: Kept | None = None, ready: Ready = _there) -> report.Reading:

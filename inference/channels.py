@@ -4,7 +4,7 @@ A package names its channels in ``[[input.channels]]``; each has alternatives, t
 where all keys of one alternative hold.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from domain.errors import PackageError
 from inference.admission import Contract, read_range
-from inference.keys import Table
+from inference.keys import Table, suggestion
 from inference.source import first, items, text, words
 from inference.units import OF_MODALITY
 
@@ -69,6 +69,15 @@ def read_channels(table: Table, contract: Contract) -> tuple[Channel, ...]:
         raise PackageError(f"{table.where}: two channels have the same name")
     table.done()
     return found
+
+
+def chosen_channels(table: Table, names: Sequence[str]) -> frozenset[int]:
+    """Which channels a step is for (``channels``), by their names; raises PackageError."""
+    asked = table.texts("channels", len(names) or 1, 32)
+    for name in asked:
+        if name not in names:
+            raise table.wrong("channels", f"a list of channels that 'input' names; {name!r} is not one{suggestion(name, names)}")
+    return frozenset(names.index(name) for name in asked)
 
 
 def _channel(table: Table, grid: Contract, first: bool) -> Channel:

@@ -12,6 +12,9 @@ from inference.steps.post import PostStep, post_step
 from inference.steps.pre import PreStep, pre_step
 from inference.windows.plan import Windows, read_decision, read_inferer, read_steps
 
+# Of a network: how it slides, if it does; the steps before it, of each series; the tables of the steps after it.
+Around = tuple[Windows | None, tuple[tuple[PreStep, ...], ...], list[Table]]
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -24,7 +27,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How the network is fed and read. Exactly one of ``channels_mm`` and ``channels_slices`` is not empty."""
+    """How the network is fed and read. Exactly one of ``channels_mm`` and ``channels_slices`` is not empty.
+
+    ``series`` is the number of the series of each channel, where the network sees several series slice by slice.
+    """
 
     file: str
     input: str
@@ -32,6 +38,7 @@ class Network:
     channels_mm: tuple[float, ...]
     channels_slices: tuple[int, ...]
     outputs: tuple[Output, ...]
+    series: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -58,7 +65,7 @@ class Manifest:
     about: About
     contract: Contract
     network: Network
-    preprocessing: tuple[PreStep, ...]
+    preprocessing: tuple[tuple[PreStep, ...], ...]  # of each series; see ``windows``
     postprocessing: tuple[PostStep, ...]
     tolerances: Tolerances
     peak_memory_mb: int = 0  # most resident memory a job of this model needs (MB of 10^6 bytes); 0: not said
@@ -73,11 +80,13 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     asked = table.table("input")
     contract = read_contract(asked)
     channels = read_channels(asked, contract)
-    slides = "inferer" in table
-    if channels and not slides:
-        raise PackageError("package.toml: input: 'channels' need a network with an [inferer]: slices are of one series")
-    network = (_window_network if slides else _network)(table.table("network"), layer_of, contract.units)
-    around = _windows(table, network, layer_of, channels) if slides else _slices(table, network)
+    names = tuple(channel.name for channel in channels)
+    if "inferer" in table:
+        network = _window_network(table.table("network"), layer_of, contract.units)
+        around = _windows(table, network, layer_of, names)
+    else:
+        network = _network(table.table("network"), layer_of, contract.units, names)
+        around = _slices(table, network, names)
     manifest = Manifest(
         about=about,
         contract=contract,
@@ -93,31 +102,52 @@ def read_manifest(data: object, layer_of: dict[int, int]) -> Manifest:
     return manifest
 
 
-def _network(table: Table, layer_of: dict[int, int], units: str) -> Network:
+def _network(table: Table, layer_of: dict[int, int], units: str, names: tuple[str, ...]) -> Network:
     table.choice("layout", ("NCHW",))
     table.choice("value", (units,))
     rows, columns = table.integers("size", 2, 2, 8, 4096)
     if ("channels_mm" in table) == ("channels_slices" in table):
         raise PackageError(f"{table.where}: exactly one of 'channels_mm' and 'channels_slices' must be there")
-    millimetres = table.numbers("channels_mm", 1, 32, -1000, 1000) if "channels_mm" in table else ()
-    slices = table.integers("channels_slices", 1, 32, -100, 100) if "channels_slices" in table else ()
+    millimetres, slices, series = _offsets(table, names) if names else _offsets_alone(table)
     outputs = tuple(_output(output, layer_of) for output in table.tables("outputs"))
-    network = Network(table.text("file"), table.text("input"), (rows, columns), millimetres, slices, outputs)
+    network = Network(table.text("file"), table.text("input"), (rows, columns), millimetres, slices, outputs, series)
     table.done()
     return _once(network, layer_of)
 
 
-def _slices(table: Table, network: Network) -> tuple[None, tuple[PreStep, ...], list[Table]]:
+def _offsets_alone(table: Table) -> tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]:
+    """The offsets of the channels of one series, in mm or in slices."""
+    for key in ("channels_mm", "channels_slices"):
+        if isinstance(values := table.take(key, None), list) and any(isinstance(value, list) for value in values):
+            raise table.wrong(key, "a list of numbers: pairs of a channel and an offset need [[input.channels]]")
+    millimetres = table.numbers("channels_mm", 1, 32, -1000, 1000) if "channels_mm" in table else ()
+    slices = table.integers("channels_slices", 1, 32, -100, 100) if "channels_slices" in table else ()
+    return millimetres, slices, ()
+
+
+def _offsets(table: Table, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]:
+    """The offsets of the channels, and the number of the series of each."""
+    key, most = ("channels_mm", 1000) if "channels_mm" in table else ("channels_slices", 100)
+    pairs = table.named_numbers(key, 32, names, -most, most)
+    unused = [name for name in names if name not in dict(pairs)]
+    if unused:
+        raise PackageError(f"{table.where}: no channel of the network is of {unused[0]!r}, which 'input' names")
+    offsets, series = tuple(offset for _, offset in pairs), tuple(names.index(name) for name, _ in pairs)
+    if key == "channels_mm":
+        return offsets, (), series
+    if any(offset != int(offset) for offset in offsets):
+        raise table.wrong(key, "a list of pairs of a channel and a whole number of slices")
+    return (), tuple(int(offset) for offset in offsets), series
+
+
+def _slices(table: Table, network: Network, names: tuple[str, ...]) -> Around:
     """The steps around a network that sees slice by slice."""
-    steps = _preprocessing(table.tables("preprocessing"), network.size)
+    steps = _preprocessing(table.tables("preprocessing"), network.size, names)
     return None, steps, table.tables("postprocessing", optional=True)
 
 
-def _windows(
-    table: Table, network: Network, layer_of: dict[int, int], channels: tuple[Channel, ...]
-) -> tuple[Windows, tuple[PreStep, ...], list[Table]]:
+def _windows(table: Table, network: Network, layer_of: dict[int, int], names: tuple[str, ...]) -> Around:
     """The steps around a network that slides over the volume."""
-    names = tuple(channel.name for channel in channels)
     inferer, steps = read_inferer(table.table("inferer")), read_steps(table.tables("preprocessing"), names)
     decision, rest = read_decision(table.tables("postprocessing"), network.outputs[0].labels, layer_of)
     return Windows(inferer, steps, decision), (), rest
@@ -160,11 +190,15 @@ def _output(table: Table, layer_of: dict[int, int]) -> Output:
     return output
 
 
-def _preprocessing(tables: list[Table], size: tuple[int, int]) -> tuple[PreStep, ...]:
+def _preprocessing(tables: list[Table], size: tuple[int, int], channels: tuple[str, ...]) -> tuple[tuple[PreStep, ...], ...]:
+    """The steps for the slices of each series."""
     names = [table.take("step") for table in tables]
     if names.count("Resize") != 1 or names[-1] != "Resize":
         raise PackageError("package.toml: preprocessing: the last step, and only that, must be 'Resize'")
-    return tuple(pre_step(table, size) for table in tables)
+    steps = [pre_step(table, size, channels) for table in tables]
+    return tuple(
+        tuple(step for step, chosen in steps if chosen is None or number in chosen) for number in range(len(channels) or 1)
+    )
 
 
 def _tolerances(table: Table) -> Tolerances:

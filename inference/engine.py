@@ -19,6 +19,7 @@ from inference.running import Compiled, Outputs, Way, ahead
 from inference.steps.grid import Grid
 from inference.steps.resize import Image
 from inference.volume import Ready, Volume
+from inference.windows.onto import others_of
 
 PREPARING = 2  # threads that decode and resize while the network runs
 _FORM = "2"  # raised when this folder computes something else from the same images
@@ -51,10 +52,13 @@ class Engine:
         ``ready`` waits for a slice that may still be decoded.
         """
 
+        count = len(volume.hu)
+        series = (volume.hu, *others_of(volume))
+
         def seen(index: int) -> npt.NDArray[np.generic]:
             if ready is not None:
-                ready(index)
-            return volume.seen(volume.hu[index])
+                ready(index % count)
+            return volume.seen(series[index // count][index % count])
 
         layers = np.zeros((self._package.layers, volume.hu.shape[0], *self.grid_size), np.uint8)
         chosen = channel_slices(self._package.network, volume.positions)
@@ -69,13 +73,13 @@ class Engine:
     def run(self, chosen: Chosen, wanted: Iterable[int], seen: Callable[[int], Any]) -> Iterator[tuple[int, Planes]]:
         """The label planes (layers, rows, columns) of the ``wanted`` slices (rising), one by one as they are done.
 
-        ``chosen`` is what ``channel_slices`` says of all slices; ``seen`` gives one of them in Hounsfield units, in the
+        ``chosen`` is what ``channel_slices`` says of all slices; ``seen`` gives one of them in the units of its series, in the
         orientation the network sees.
         """
-        order = list(wanted)
+        order, count = list(wanted), len(chosen)
         slices = dict.fromkeys(int(s) for index in order for s in chosen[index])
         most = self.network.way.streams * self.network.way.batch + len(chosen[0]) if len(chosen) else 1
-        with ahead(slices, lambda s: self._prepare(seen(s)), PREPARING, most) as prepared:
+        with ahead(slices, lambda s: self._prepare(seen(s), s // count), PREPARING, most) as prepared:
             for index, outputs in self.network.feed(_channels(chosen, order, prepared)):
                 yield index, self._planes(outputs)
 
@@ -109,8 +113,8 @@ class Engine:
             planes[output.layer] = _numbered(found, table)
         return planes
 
-    def _prepare(self, image: Any) -> Image:
-        for step in self._package.preprocessing:
+    def _prepare(self, image: Any, series: int) -> Image:
+        for step in self._package.preprocessing[series]:
             image = step(image)
         return np.ascontiguousarray(image, np.float32)
 
@@ -139,13 +143,17 @@ def _channels(chosen: Chosen, wanted: list[int], prepared: Iterator[tuple[int, I
 
 
 def channel_slices(network: Network, positions: tuple[float, ...]) -> npt.NDArray[np.intp]:
-    """(slices, channels): which slice each channel of each slice is. Equally near ones: the one nearer to the slice itself."""
+    """(slices, channels): which slice each channel of each slice is. Equally near ones: the one nearer to the slice itself.
+
+    Slices of the second series count on from those of the first, and so on: all lie on its grid.
+    """
     count = len(positions)
+    first = np.array(network.series or (0,), np.intp) * count
     if network.channels_slices:
         offsets = np.arange(count)[:, None] + np.array(network.channels_slices)
-        return np.asarray(np.clip(offsets, 0, count - 1), np.intp)
+        return np.asarray(np.clip(offsets, 0, count - 1), np.intp) + first
     places = np.array(positions)
-    return np.stack([_nearest_slices(places, offset) for offset in network.channels_mm], axis=1)
+    return np.stack([_nearest_slices(places, offset) for offset in network.channels_mm], axis=1) + first
 
 
 def _nearest_slices(places: npt.NDArray[np.float64], offset: float) -> npt.NDArray[np.intp]:

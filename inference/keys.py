@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from domain.errors import PackageError
@@ -107,6 +107,16 @@ class Table:
         values = self._sequence(key, least, most)
         items = Table({str(i): value for i, value in enumerate(values)}, f"{self.where}: {key}")
         return tuple(items.integer(str(i), low, high) for i in range(len(values)))
+
+    def named_numbers(self, key: str, most: int, names: Sequence[str], low: float, high: float) -> tuple[tuple[str, float], ...]:
+        """A list of 1 to ``most`` pairs of one of the names and a number."""
+        found = []
+        for number, value in enumerate(self._sequence(key, 1, most)):
+            if not isinstance(value, list) or len(value) != 2:
+                raise self.wrong(key, f"a list of pairs of a channel of 'input' and an offset, as in [[\"{names[0]}\", 0]]")
+            pair = Table({"channel": value[0], "offset": value[1]}, f"{self.where}: {key}[{number}]")
+            found.append((pair.choice("channel", names), pair.number("offset", low, high)))
+        return tuple(found)
 
     def texts(self, key: str, most: int, length: int) -> tuple[str, ...]:
         """A list of 1 to ``most`` different texts of at most ``length`` characters."""

@@ -49,8 +49,8 @@ class Package(Packaged):
         return self.manifest.network
 
     @property
-    def preprocessing(self) -> tuple[PreStep, ...]:
-        """Steps for one slice, the last of which is Resize."""
+    def preprocessing(self) -> tuple[tuple[PreStep, ...], ...]:
+        """Steps for one slice of each series, the last of which is Resize."""
         return self.manifest.preprocessing
 
     @property

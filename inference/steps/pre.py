@@ -1,11 +1,12 @@
 """The closed list of preprocessing steps: each turns one slice into the next form of it. Names follow MONAI's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.errors import PackageError
+from inference.channels import chosen_channels
 from inference.keys import Table, suggestion
 from inference.steps.resize import Image, resize
 
@@ -13,14 +14,18 @@ Slice = npt.NDArray[np.number]
 PreStep = Callable[[Slice], Image]
 
 
-def pre_step(table: Table, size: tuple[int, int]) -> PreStep:
-    """The step a table of ``[[preprocessing]]`` asks for; ``size`` is the network's (rows, columns); raises PackageError."""
+def pre_step(table: Table, size: tuple[int, int], channels: Sequence[str] = ()) -> tuple[PreStep, frozenset[int] | None]:
+    """The step a table of ``[[preprocessing]]`` asks for, and which of the ``channels`` it is for (None: all).
+
+    ``size`` is the network's (rows, columns). Raises PackageError.
+    """
     name = table.text("step")
     if name not in PREPROCESSING:
         raise PackageError(f"{table.where}: there is no step {name!r}{suggestion(name, PREPROCESSING)}")
     step = PREPROCESSING[name](table, size)
+    chosen = chosen_channels(table, channels) if name in OF_VALUES and "channels" in table else None
     table.done()
-    return step
+    return step, chosen
 
 
 def scale_intensity_range(image: Slice, a_min: float, a_max: float, b_min: float, b_max: float, clip: bool) -> Image:
@@ -54,6 +59,7 @@ def _resize(table: Table, size: tuple[int, int]) -> PreStep:
     return lambda image: resize(image, size, mode)
 
 
+OF_VALUES = frozenset(("ScaleIntensityRange", "NormalizeIntensity"))  # may be for some of the channels only ("channels")
 PREPROCESSING: dict[str, Callable[[Table, tuple[int, int]], PreStep]] = {
     "ScaleIntensityRange": _scale_intensity_range,
     "NormalizeIntensity": _normalize_intensity,

@@ -4,7 +4,10 @@ Linear between voxel centres, edges repeated for half a voxel, as MONAI's Resamp
 the other series is its "nothing" (air for Hounsfield units, 0 else).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 
 from domain.errors import Reason, UnsuitableError
 from inference.volume import Volume
@@ -22,6 +25,16 @@ def fields_of(volume: Volume) -> tuple[tuple[Field, ...], np.ndarray]:
     """All channels on the grid of the first one, and which slice of that grid each slice of the first one is."""
     grid, index = field_of(volume)
     return (grid, *(onto(grid, volume, other) for other in volume.others)), index
+
+
+def others_of(volume: Volume) -> Iterator[npt.NDArray[np.float32]]:
+    """Each other series on the slices of the first one, float32 (slices, rows, columns) as its own."""
+    if not volume.others:
+        return
+    even = grid_of(volume)
+    grid = Field(np.broadcast_to(np.float32(0), even.shape), even.place)  # nobody looks at its values
+    for other in volume.others:
+        yield onto(grid, volume, other).values.transpose(2, 1, 0)[even.index]
 
 
 def onto(grid: Field, volume: Volume, other: Volume) -> Field:

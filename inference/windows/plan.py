@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.errors import PackageError
+from inference.channels import chosen_channels
 from inference.keys import Table, suggestion
 from inference.windows import intensity, nnunet, spatial
 from inference.windows.discrete import Decision
@@ -112,20 +113,9 @@ def _step(table: Table, channels: Sequence[str]) -> Step:
         raise PackageError(f"{table.where}: there is no step {name!r} for volumes{suggestion(name, STEPS)}")
     step = STEPS[name](table)
     if name in OF_VALUES and "channels" in table:
-        step = _of_some(step, _chosen(table, channels))
+        step = _of_some(step, chosen_channels(table, channels))
     table.done()
     return step
-
-
-def _chosen(table: Table, channels: Sequence[str]) -> frozenset[int]:
-    """Which channels a step is for, by their names."""
-    asked = table.texts("channels", len(channels) or 1, 32)
-    for name in asked:
-        if name not in channels:
-            raise table.wrong(
-                "channels", f"a list of channels that 'input' names; {name!r} is not one{suggestion(name, channels)}"
-            )
-    return frozenset(channels.index(name) for name in asked)
 
 
 def _of_some(step: Step, chosen: frozenset[int]) -> Step:

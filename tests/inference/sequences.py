@@ -183,3 +183,76 @@ def build(
     golden.record(folder)
     package.seal(folder)
     return folder
+
+
+SLICES = """
+[network]
+file = "network.xml"
+input = "image"
+size = [72, 80]
+layout = "NCHW"
+value = "arbitrary"
+channels_mm = [["T1", 0.0], ["FLAIR", 10.0], ["T1", -5.0]]
+[[network.outputs]]
+name = "both"
+labels = [1]
+[[network.outputs]]
+name = "flair"
+labels = [2]
+[[network.outputs]]
+name = "below"
+labels = [3]
+"""
+STEPS_OF_SLICES = """
+[[preprocessing]]
+step = "ScaleIntensityRange"
+channels = ["T1"]
+a_min = 0
+a_max = 1060
+b_min = 0.0
+b_max = 1.0
+[[preprocessing]]
+step = "ScaleIntensityRange"
+channels = ["FLAIR"]
+a_min = 0
+a_max = 2120
+b_min = 0.0
+b_max = 1.0
+[[preprocessing]]
+step = "Resize"
+mode = "bilinear"
+"""
+_TWO = (
+    CHANNELS[: CHANNELS.index('[[input.channels]]\nname = "T1 with')]
+    + CHANNELS[CHANNELS.index('[[input.channels]]\nname = "FLAIR"') :]
+)
+SLICES_TOML = TOML[: TOML.index("[[input.channels]]")] + _TWO + SLICES + STEPS_OF_SLICES + BEHIND
+
+
+def of_slices(size: tuple[int, ...] = (72, 80)) -> ov.Model:
+    """Labels of T1 here (a), FLAIR 10 mm higher (b) and T1 5 mm lower (c): a and b; b without c; c. The convolution passes each
+    channel on, so that there is something to quantise."""
+    image = op.parameter([-1, 3, *size], np.float32, name="image")
+    image.get_output_tensor(0).set_names({"image"})
+    passing = op.constant(np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1))
+    seen = op.relu(op.convolution(image, passing, [1, 1], [0, 0], [0, 0], [1, 1]))
+    a, b, c = (
+        op.greater_equal(op.squeeze(op.slice(seen, [i], [i + 1], [1], [1]), [1]), op.constant(np.float32(0.5))) for i in range(3)
+    )
+    results = []
+    for name, found in (("both", op.logical_and(a, b)), ("flair", op.logical_and(b, op.logical_not(c))), ("below", c)):
+        labels = op.convert(found, np.uint8)
+        labels.output(0).set_names({name})
+        results.append(labels)
+    return ov.Model(results, [image], "slices")
+
+
+def build_of_slices(folder: Path, toml: str = SLICES_TOML) -> Path:
+    """A sealed package of a network that sees two series slice by slice, with one golden case of both."""
+    small_package.write(folder, toml=toml, segments=SEGMENTS, report=REPORT, model=of_slices())
+    values = np.stack([sphere((24, 72, 80), 4.0, np.array(c)) for c in ((0, 0, 0), (12, 10, -15))])
+    values[1] *= 2
+    np.savez_compressed(folder / "golden" / "case-01.npz", values=values, spacing=np.array([4.0, 4.0, 4.0]))
+    golden.record(folder)
+    package.seal(folder)
+    return folder

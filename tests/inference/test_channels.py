@@ -1,6 +1,5 @@
 """Networks that see several series of a study at once: the right ones, on one grid, or one sentence that says what is missing."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from inference.admission import read_contract
 from inference.analyse import Analyser
 from inference.assigning import assign
 from inference.channels import read_channels
-from inference.contract import read_manifest
 from inference.keys import Table
 from inference.package import Package, load
 from inference.series import stack
@@ -309,10 +307,6 @@ def test_what_is_wrong_with_channels_is_said(tmp_path: Path, before: str, after:
         sequences.build(tmp_path / "p", sequences.TOML.replace(before, after, 1))
 
 
-def test_one_channel_and_networks_of_slices_are_refused(package: Package) -> None:
+def test_one_channel_is_refused(package: Package) -> None:
     with pytest.raises(PackageError, match="two or more channels"):
         read_channels(Table({"channels": [{"name": "A"}]}, "input"), package.contract)
-    about = tomllib.loads(sequences.TOML)
-    del about["inferer"]
-    with pytest.raises(PackageError, match=r"need a network with an \[inferer\]"):
-        read_manifest(about, package.layer_of)

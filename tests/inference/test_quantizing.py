@@ -48,6 +48,18 @@ def test_a_network_over_windows_of_several_series_has_an_int8_form_too(tmp_path:
         assert 2 * (left & right).sum() > 0.97 * (left.sum() + right.sum()) > 0
 
 
+def test_a_network_over_slices_of_several_series_has_an_int8_form_too(tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="quantisation needs the extra 'train'")
+    folder = sequences.build_of_slices(tmp_path / "package")
+    made = quantizing.quantize(folder, studies=[sources()])
+    assert made.agreement > 0.95 and made.inputs == 24 + 48 and all(case.agrees for case in made.cases)
+    exact, small = (Analyser(load(folder), precision).analyse(sources()) for precision in ("fp32", "int8"))
+    assert exact.labels is not None and small.labels is not None
+    assert 2 * ((exact.labels.layers > 0) & (small.labels.layers > 0)).sum() > 0.97 * (
+        (exact.labels.layers > 0).sum() + (small.labels.layers > 0).sum()
+    )
+
+
 def sources() -> list[Source]:
     """Three series, each with a sphere of its own."""
     return [source for one in sequences.study().values() for source in one.sources()]

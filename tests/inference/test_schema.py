@@ -46,6 +46,7 @@ PACKAGES: dict[str, Documents] = {
     "windows": documents(HEAD + NETWORK + INFERER + STEPS + BEHIND, SEGMENTS, REPORT),
     "measures": documents(small_package.TOML, small_package.SEGMENTS, MEASURED),
     "channels": documents(sequences.TOML, sequences.SEGMENTS, REPORT),
+    "channels of slices": documents(sequences.SLICES_TOML, sequences.SEGMENTS, REPORT),
     "detector": documents(image_package.DETECTOR_TOML, image_package.SPOTS, image_package.SPOTS_REPORT),
     "nodule": documents(image_package.BLOB_TOML, image_package.BLOB, image_package.BLOB_REPORT),
 }
