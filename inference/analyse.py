@@ -25,19 +25,14 @@ from inference.running import PRECISIONS, Compiled, Way
 from inference.series import Stack, stack
 from inference.source import Source, integer, text
 from inference.steps.grid import Grid
-from inference.steps.resize import nearest
-from inference.volume import Ready, Volume, read_volume, reading
+from inference.steps.resize import enlarge
+from inference.volume import Ready, Volume, all_ready, opened, read_volume
 from inference.windows.engine import WindowEngine
 from inference.windows.onto import check_coverage
 
 
 def _there(_index: int) -> None:
     """For volumes that are complete."""
-
-
-def _all(volume: Volume, ready: Ready) -> None:
-    for index in range(len(volume.hu)):
-        ready(index)
 
 
 class Analyser:
@@ -79,8 +74,8 @@ class Analyser:
         if isinstance(chosen, UnsuitableError):
             return _not_analysed(series_uid, chosen)
         try:
-            with reading(chosen, kept) as (volume, ready):
-                found = self.read(volume, kept, ready)
+            volume, ready = opened(chosen, kept)
+            found = self.read(volume, kept, ready)
             return report.analysis(self.package, found, volume, series_uid, chosen.notes)
         except UnsuitableError as error:
             return _not_analysed(series_uid, error)
@@ -112,13 +107,13 @@ class Analyser:
     def read(self, volume: Volume, kept: Kept | None = None, ready: Ready = _there) -> report.Reading:
         """Labels and measurements of one volume; raises UnsuitableError when the package's requirements do not hold.
 
-        ``ready`` waits for a slice that may still be decoded.
+        ``ready`` is called before a slice is looked at, see ``inference.volume.opened``.
         """
         if isinstance(self._engine, Engine):
             grid = self._engine.segment(volume, kept, ready)
-            _all(volume, ready)
+            all_ready(volume, ready)  # those whose labels were kept
         else:
-            _all(volume, ready)  # windows reach over many slices
+            all_ready(volume, ready)  # windows reach over many slices
             grid = self._engine.segment(volume, kept)
         for step in self.package.postprocessing:
             step(grid)
@@ -184,12 +179,9 @@ def _volumes(stacks: Sequence[Stack], channels: Sequence[Channel]) -> tuple[Volu
 def to_source(grid: Grid, volume: Volume) -> npt.NDArray[np.uint8]:
     """Label layers of the network's grid on the source grid, by nearest neighbour: (layers, slices, rows, columns)."""
     layers = np.zeros((grid.layers.shape[0], *volume.hu.shape), np.uint8)
-    rows, columns = volume.seen_shape()
-    down, across = nearest(grid.layers.shape[2], rows), nearest(grid.layers.shape[3], columns)
     for layer in range(grid.layers.shape[0]):
         for s in np.flatnonzero(grid.layers[layer].any(axis=(1, 2))):
-            plane = grid.layers[layer, s].take(across, axis=1).take(down, axis=0)  # whole rows last: they are copied at once
-            layers[layer, s] = volume.unseen(plane)
+            enlarge(grid.layers[layer, s], volume.seen(layers[layer, s]))
     return layers
 
 

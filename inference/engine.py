@@ -22,7 +22,7 @@ from inference.volume import Ready, Volume
 from inference.windows.onto import others_of
 
 PREPARING = 2  # threads that decode and resize while the network runs
-_FORM = "2"  # raised when this folder computes something else from the same images
+_FORM = "3"  # raised when this folder computes something else from the same images
 _LABEL_TYPES = ("u8", "i32", "i64", "i8", "u32", "u64")
 
 Chosen = npt.NDArray[np.intp]
@@ -49,7 +49,7 @@ class Engine:
     def segment(self, volume: Volume, kept: Kept | None = None, ready: Ready | None = None) -> Grid:
         """Label layers on the network's output grid, in the orientation the network sees, before postprocessing.
 
-        ``ready`` waits for a slice that may still be decoded.
+        ``ready`` is called before a slice is looked at, in the threads that prepare it.
         """
 
         count = len(volume.hu)

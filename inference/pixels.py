@@ -15,7 +15,7 @@ from inference.decoders import PLUGIN, decoded
 from inference.source import Source, integer, numbers, text
 from inference.units import scale
 
-AIR = -1024
+AIR, _MOST = -1024, 32767
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _UNDEFINED = 0xFFFFFFFF
 
@@ -27,11 +27,26 @@ def read_hu(source: Source, out: npt.NDArray[np.int16]) -> None:
     slope, intercept = _rescale(source)
     stored = _stored(source, out.shape[0], out.shape[1])
     padding = _padding(source, stored)
-    whole = slope == 1 and intercept == round(intercept) and abs(intercept) < 1e6
-    hu = stored.astype(np.int32) + np.int32(intercept) if whole else np.rint(stored * np.float64(slope) + intercept)
-    np.clip(hu, AIR, 32767, out=out, casting="unsafe")
+    if slope != 1 or intercept != round(intercept) or not _shifted(stored, int(intercept), out):
+        np.clip(np.rint(stored * np.float64(slope) + intercept), AIR, _MOST, out=out, casting="unsafe")
     if padding is not None:
         out[padding] = AIR
+
+
+def _shifted(stored: Stored, intercept: int, out: npt.NDArray[np.int16]) -> bool:
+    """Writes ``stored + intercept``, clipped, without leaving 16 bits; whether that was possible.
+
+    What is clipped before the sum cannot overflow by it: modulo 2^16 it is the right number.
+    """
+    kind = stored.dtype
+    low, high = max(AIR - intercept, np.iinfo(kind).min), min(_MOST - intercept, np.iinfo(kind).max)
+    if kind.itemsize != out.itemsize or low > high:
+        return False
+    same = out.view(kind)
+    np.clip(stored, kind.type(low), kind.type(high), out=same)
+    out_bits = out.view(np.uint16)
+    out_bits += np.uint16(intercept & 0xFFFF)
+    return True
 
 
 def read_values(source: Source, units: str, out: npt.NDArray[np.float32]) -> None:

@@ -1,11 +1,10 @@
 """The voxels of one series, one array in the units of its contract, decoded by two threads, in the source's own orientation."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,9 @@ from inference.pixels import read_hu, read_values
 from inference.series import Stack
 from inference.source import Source
 
+N = TypeVar("N", bound=np.generic)
 DECODERS = 2
-Ready = Callable[[int], None]  # waits until a slice is there
+Ready = Callable[[int], None]  # sees to it that a slice is there
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 
@@ -58,7 +58,7 @@ class Volume:
         """Volume of a voxel."""
         return self.spacing[0] * self.spacing[1] * self.spacing[2] / 1000
 
-    def seen(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def seen(self, plane: npt.NDArray[N]) -> npt.NDArray[N]:
         """A view of one slice: rows to the back, columns to the patient's left."""
         return seen(plane, self.transposed, self.flips)
 
@@ -73,7 +73,7 @@ class Volume:
         return (columns, rows) if self.transposed else (rows, columns)
 
 
-def seen(plane: npt.NDArray[np.generic], transposed: bool, flips: tuple[bool, bool]) -> npt.NDArray[np.generic]:
+def seen(plane: npt.NDArray[N], transposed: bool, flips: tuple[bool, bool]) -> npt.NDArray[N]:
     """A view of a slice in the orientation the network sees."""
     turned = plane.T if transposed else plane
     return turned[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1]
@@ -81,18 +81,16 @@ def seen(plane: npt.NDArray[np.generic], transposed: bool, flips: tuple[bool, bo
 
 def read_volume(stack: Stack, kept: Kept | None = None) -> Volume:
     """Decodes a stack (its size was checked before); raises UnsuitableError."""
-    with reading(stack, kept) as (volume, ready):
-        for index in range(len(volume.hu)):
-            ready(index)
+    volume, ready = opened(stack, kept)
+    all_ready(volume, ready)
     return volume
 
 
-@contextmanager
-def reading(stack: Stack, kept: Kept | None = None) -> Iterator[tuple[Volume, Ready]]:
-    """A volume whose slices are decoded, in order, while others already work on the first ones.
+def opened(stack: Stack, kept: Kept | None = None) -> tuple[Volume, Ready]:
+    """A volume whose slices are decoded when they are asked for: whoever needs a slice calls the second value with its index.
 
-    The second value waits for one slice (its index); it raises UnsuitableError when that cannot be decoded. Slices that nobody
-    waited for must not be looked at. At the end of the block nothing is decoded any more.
+    That decodes the slice, or does nothing when it is there already, and raises UnsuitableError when it cannot be decoded.
+    Threads may ask at the same time, but not for the same slice. Slices that nobody asked for must not be looked at.
     """
     shape = (len(stack.sources), stack.rows, stack.columns)
     hu = np.empty(shape, np.int16) if stack.units == "HU" else np.empty(shape, np.float32)
@@ -100,13 +98,25 @@ def reading(stack: Stack, kept: Kept | None = None) -> Iterator[tuple[Volume, Re
     names = tuple(identity(source) for source in stack.sources)
     frames = tuple(source.frame for source in stack.sources) if any(source.frame for source in stack.sources) else ()
     turned = (stack.transposed, stack.flips)
-    volume = Volume(hu, stack.spacing, stack.positions, uids, *turned, names, frames, stack.steps, stack.origin)
-    pool = ThreadPoolExecutor(DECODERS, "decoding")
-    try:
-        work = [pool.submit(decode, source, hu[i], kept, stack.units) for i, source in enumerate(stack.sources)]
-        yield volume, lambda index: work[index].result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    there = [False] * len(stack.sources)
+
+    def ready(index: int) -> None:
+        if not there[index]:
+            decode(stack.sources[index], hu[index], kept, stack.units)
+            there[index] = True
+
+    return Volume(hu, stack.spacing, stack.positions, uids, *turned, names, frames, stack.steps, stack.origin), ready
+
+
+def all_ready(volume: Volume, ready: Ready) -> None:
+    """Decodes what is not there yet, in several threads; raises UnsuitableError for the first slice that cannot be."""
+    with ThreadPoolExecutor(DECODERS, "decoding") as pool:
+        work = [pool.submit(ready, index) for index in range(len(volume.hu))]
+        try:
+            for one in work:
+                one.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def identity(source: Source) -> str:

@@ -74,6 +74,19 @@ def weights(before: int, after: int, mode: str) -> Image:
     return result
 
 
+def enlarge(labels: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> None:
+    """Writes ``labels`` into ``out`` (rows, columns) of another size, each pixel from that which covers its centre."""
+    rows, columns = labels.shape
+    if out.shape == (2 * rows, 2 * columns):
+        pairs = (labels.astype(np.uint16, order="C") * np.uint16(0x0101)).view(np.uint8)
+        out[::2] = pairs
+        out[1::2] = pairs
+        return
+    down, across = nearest(rows, out.shape[0]), nearest(columns, out.shape[1])
+    out[...] = labels.take(across, axis=1).take(down, axis=0)  # whole rows last: they are copied at once
+
+
+@lru_cache(maxsize=8)
 def nearest(before: int, after: int) -> npt.NDArray[np.intp]:
     """For each of ``after`` pixels the index of the pixel of ``before`` that covers its centre."""
     index: npt.NDArray[np.intp] = ((2 * np.arange(after) + 1) * before // (2 * after)).astype(np.intp)

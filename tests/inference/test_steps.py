@@ -8,7 +8,7 @@ from scipy import ndimage
 from inference.steps.grid import Grid
 from inference.steps.post import closing, fill_holes, keep_largest, remove_small, restrict_to
 from inference.steps.pre import normalize_intensity, scale_intensity_range
-from inference.steps.resize import nearest, resize
+from inference.steps.resize import enlarge, nearest, resize
 
 LAYER_OF = {1: 0, 2: 0, 3: 1, 4: 1}
 
@@ -60,6 +60,16 @@ def test_nearest_takes_the_pixel_that_covers_the_centre() -> None:
     assert nearest(2, 4).tolist() == [0, 0, 1, 1]
     assert nearest(3, 3).tolist() == [0, 1, 2]
     assert nearest(4, 6).tolist() == [0, 1, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("size", [(10, 14), (5, 7), (15, 21), (10, 7), (12, 9)], ids=str)
+def test_labels_are_enlarged_into_any_view_by_nearest_neighbour(random: np.random.Generator, size: tuple[int, int]) -> None:
+    labels = random.integers(0, 256, (7, 5), dtype=np.uint8).T
+    expected = labels[nearest(5, size[0])][:, nearest(7, size[1])]
+    turned, spaced = np.zeros(size[::-1], np.uint8).T[::-1], np.zeros((size[0], 2 * size[1]), np.uint8)[:, ::2]
+    for out in (np.zeros(size, np.uint8), turned, spaced):
+        enlarge(labels, out)
+        assert np.array_equal(out, expected)
 
 
 @pytest.mark.parametrize("connectivity", [1, 2, 3])
