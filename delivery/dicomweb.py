@@ -4,35 +4,23 @@ The client of the standard library is used: what is needed is one POST whose bod
 whatever the other side does.
 """
 
-import base64
-import http.client
 import json
-import os
-import socket
-import ssl
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread
 from pydicom.uid import UID
 
-from delivery.tls import context_of
+from delivery.web import PIECE, Answer, exchange, status_words
 from domain.destinations import Destination, Sent
 from domain.errors import PermanentError, TransientError
 
 PROCESSING_FAILURE: Final = 0x0110  # PS3.18 table 10.5.3-1 and PS3.7 C.5.10
-LARGEST_ANSWER: Final = 1 << 24  # bytes
 LARGEST_BATCH: Final = 1 << 28  # bytes in one request, unless a single file is larger
-PIECE: Final = 1 << 17
-SLOWEST: Final = 20_000  # bytes a second; a request that takes longer than this and the timeout is ended
-LONGEST_SECRET: Final = 8192  # characters
 _LATER: Final = frozenset({401, 403, 404, 408, 425, 429})  # an administrator or time may cure it
 _REFERENCED, _FAILED = "00081199", "00081198"  # Referenced SOP Sequence, Failed SOP Sequence
 _INSTANCE, _FAILURE, _WARNING = "00081155", "00081197", "00081196"
@@ -43,12 +31,6 @@ class _Part:
     path: Path
     sop_instance_uid: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
 
 
 def send(destination: Destination, files: Sequence[Path]) -> list[Sent]:
@@ -68,9 +50,9 @@ def send(destination: Destination, files: Sequence[Path]) -> list[Sent]:
 
 def reach(destination: Destination) -> None:
     """Ask the service whether it is there and lets us in (QIDO-RS, PS3.18 10.6). Raises TransientError when not."""
-    answer = _exchange(destination, "GET", "/studies?limit=1", (), 0)
+    answer = exchange(destination, "GET", "/studies?limit=1")
     if answer.status not in (200, 204):
-        raise TransientError(f"{destination.name} answered {_status(answer.status)}")
+        raise TransientError(f"{destination.name} answered {status_words(answer.status)}")
 
 
 def _part(path: Path, number: int) -> _Part:
@@ -98,7 +80,7 @@ def _batches(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
         yield batch
 
 
-def _post(destination: Destination, batch: Sequence[_Part]) -> _Answer:
+def _post(destination: Destination, batch: Sequence[_Part]) -> Answer:
     """One multipart/related request (PS3.18 8.6.1.2): its length is known beforehand, its content is read while it is sent."""
     boundary = uuid.uuid4().hex
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
@@ -113,7 +95,7 @@ def _post(destination: Destination, batch: Sequence[_Part]) -> _Answer:
         yield tail
 
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
-    return _exchange(destination, "POST", "/studies", body(), length, kind)
+    return exchange(destination, "POST", "/studies", body(), length, kind)
 
 
 def _pieces(destination: Destination, part: _Part) -> Iterator[bytes]:
@@ -127,110 +109,19 @@ def _pieces(destination: Destination, part: _Part) -> Iterator[bytes]:
             yield piece
 
 
-def _exchange(
-    destination: Destination, method: str, path: str, body: Iterator[bytes] | Sequence[bytes], length: int, kind: str = ""
-) -> _Answer:
-    """One request and its answer. Raises TransientError for whatever happens on the way."""
-    url = urlsplit(destination.url)
-    connection = _connection(destination, url.scheme, url.hostname or "", url.port)
-    try:
-        connection.connect()
-        assert connection.sock is not None
-        with _ending(connection.sock, destination.timeout_seconds + length / SLOWEST):
-            connection.putrequest(method, url.path + path, skip_accept_encoding=True)
-            for name, value in _headers(destination, length, kind).items():
-                connection.putheader(name, value)
-            connection.endheaders()
-            _push(connection, body)
-            response = connection.getresponse()
-            return _Answer(response.status, _read(destination, response))
-    except ssl.SSLError as error:
-        raise TransientError(f"{destination.name} has no certificate we trust: {error.reason or 'TLS failed'}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise TransientError(f"{destination.name} cannot be reached: {_words(error)}") from None
-    finally:
-        connection.close()
-
-
-def _connection(destination: Destination, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    timeout = destination.timeout_seconds
-    if scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=timeout)
-    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context_of(destination))
-
-
-def _push(connection: http.client.HTTPConnection, body: Iterator[bytes] | Sequence[bytes]) -> None:
-    """A service that refuses early answers and closes while we still send: its answer is worth more than our broken pipe."""
-    try:
-        for piece in body:
-            connection.send(piece)
-    except (BrokenPipeError, ConnectionResetError):
-        return
-
-
-@contextmanager
-def _ending(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Time limits of sockets are for each byte; this one is for all of it, so that an answer in drops has an end too."""
-    timer = threading.Timer(seconds, _cut, (connection,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _cut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
-
-
-def _headers(destination: Destination, length: int, kind: str) -> dict[str, str]:
-    headers = {"Accept": "application/dicom+json", "User-Agent": "Ancilla", "Connection": "close"}
-    if kind:
-        headers |= {"Content-Type": kind, "Content-Length": str(length)}
-    if destination.token_file:
-        headers["Authorization"] = f"Bearer {_secret(destination, destination.token_file)}"
-    if destination.password_file:
-        secret = _secret(destination, destination.password_file).encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
-    return headers
-
-
-def _secret(destination: Destination, file: str) -> str:
-    """The first line of a file; read anew each time, so that a renewed token needs no restart. It never stands in an error."""
-    try:
-        with Path(file).open(encoding="utf-8") as stream:
-            secret = stream.readline(LONGEST_SECRET + 1).strip()
-    except (OSError, UnicodeDecodeError):
-        raise TransientError(f"{destination.name}: {os.path.basename(file)} cannot be read") from None  # noqa: PTH119
-    if not secret or len(secret) > LONGEST_SECRET or not secret.isprintable():
-        raise TransientError(f"{destination.name}: {os.path.basename(file)} holds no usable line")  # noqa: PTH119
-    return secret
-
-
-def _read(destination: Destination, response: http.client.HTTPResponse) -> bytes:
-    data = response.read(LARGEST_ANSWER + 1)
-    if len(data) > LARGEST_ANSWER:
-        raise TransientError(f"{destination.name} sent an answer without end")
-    return data
-
-
-def _sent(destination: Destination, answer: _Answer, batch: Sequence[_Part]) -> list[Sent]:
+def _sent(destination: Destination, answer: Answer, batch: Sequence[_Part]) -> list[Sent]:
     """What became of each instance (PS3.18 10.5.3)."""
     if answer.status in (200, 202, 409):
         said = _said(destination, answer)
         rest = 0 if answer.status == 200 and not said else PROCESSING_FAILURE
         return [Sent(part.sop_instance_uid, said.get(part.sop_instance_uid, rest)) for part in batch]
-    words = f"{destination.name} answered {_status(answer.status)}"
+    words = f"{destination.name} answered {status_words(answer.status)}"
     if answer.status in _LATER or answer.status >= 500 or 300 <= answer.status < 400:
         raise TransientError(words)
     raise PermanentError(words)
 
 
-def _said(destination: Destination, answer: _Answer) -> dict[str, int]:
+def _said(destination: Destination, answer: Answer) -> dict[str, int]:
     """Status by SOP Instance UID; empty where nothing was said about single instances, which 200 allows."""
     if not answer.body.strip() and answer.status == 200:
         return {}
@@ -259,18 +150,3 @@ def _number(item: Any, tag: str) -> int:
     values = item.get(tag, {}).get("Value") or [0]
     number = int(values[0])
     return number if 0 <= number <= 0xFFFF else PROCESSING_FAILURE
-
-
-def _status(status: int) -> str:
-    return f"{status} {http.client.responses.get(status, '')}".strip()
-
-
-def _words(error: BaseException) -> str:
-    """Texts of the other side are not quoted: they may carry anything."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return "its name is not known"
-    if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
-    return type(error).__name__

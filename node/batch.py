@@ -233,4 +233,8 @@ def tally(states: Counter[str]) -> str:
 
 def _reason(error: AncillaError | OSError) -> str:
     """No path: a file name may hold a patient's."""
-    return str(error) if isinstance(error, AncillaError) else f"its files cannot be read: {error.strerror or 'system error'}"
+    return (
+        str(error)
+        if isinstance(error, AncillaError)
+        else f"its files could not be made ready: {error.strerror or 'system error'}"
+    )

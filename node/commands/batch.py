@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from domain.acceptance import Acceptance, Accepted
+    from node.archives import Found
     from node.config import Settings
-    from node.local_archive import LocalArchive
     from node.pool import Pool
     from node.solo import Desk
 
@@ -36,12 +36,16 @@ def register(commands: Commands) -> None:
     batch.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets batch.csv and one folder per study")
     batch.add_argument("--outputs", default="sr,seg", help="which results are written, as for `ancilla run`; default: sr,seg")
     batch.add_argument("--precision", default="", choices=("auto", "fp32", "bf16", "int8"), help="default: of [compute]")
-    batch.add_argument("source", metavar="SOURCE", help="folder or .zip file, in any layout")
+    batch.add_argument(
+        "--query", action="append", default=[], metavar="KEYWORD=VALUE", help="which studies of an archive; may be repeated"
+    )
+    words = "folder or .zip file in any layout, URL of a DICOMweb service, or the name of a destination of node.toml"
+    batch.add_argument("source", metavar="SOURCE", help=words)
 
 
 def _batch(args: argparse.Namespace) -> int:
     from inference.package import load
-    from node.local_archive import LocalArchive
+    from node.archives import archive_of
     from node.lock import DataLock
 
     settings, outputs = _settings(args.config), chosen_outputs(args.outputs)
@@ -51,7 +55,7 @@ def _batch(args: argparse.Namespace) -> int:
     lock = DataLock(args.out, f"--out: another `ancilla batch` is writing to {args.out}; wait for it or choose another folder")
     try:
         _check_note(args.out, package.id)
-        with contextlib.closing(LocalArchive(Path(args.source), args.out)) as archive, _pool(settings) as pool:
+        with contextlib.closing(archive_of(args.source, args.out, args.query, settings)) as archive, _pool(settings) as pool:
             accepted = _accepting(args, settings, pool, path, package.digest)
             _look(archive, args.source)
             desk = _desk(args, settings, path, package.digest, outputs, accepted)
@@ -121,7 +125,7 @@ def _accepting(
     return known or pool.submit(accept, order)
 
 
-def _look(archive: "LocalArchive", source: str) -> None:
+def _look(archive: "Found", source: str) -> None:
     from node.commands.progress import bar
 
     with bar() as progress:
@@ -161,7 +165,7 @@ def _desk(
 
 
 def _work(
-    args: argparse.Namespace, settings: "Settings", pool: "Pool", archive: "LocalArchive", desk: "Desk", model: str, memory: int
+    args: argparse.Namespace, settings: "Settings", pool: "Pool", archive: "Found", desk: "Desk", model: str, memory: int
 ) -> Counter[str]:
     from node.batch import Batch, Limits
     from node.commands.progress import bar
@@ -180,7 +184,7 @@ def _work(
     return states
 
 
-def _report(args: argparse.Namespace, archive: "LocalArchive", states: Counter[str]) -> None:
+def _report(args: argparse.Namespace, archive: "Found", states: Counter[str]) -> None:
     from node.batch import State, tally
     from node.summary import FILE
 

@@ -14,7 +14,7 @@ import pydicom
 import pytest
 from pydicom.filebase import DicomBytesIO
 
-from delivery import dicomweb
+from delivery import dicomweb, web
 from delivery.dicomweb import reach, send
 from domain.destinations import Destination
 from domain.errors import PermanentError, TransientError
@@ -183,7 +183,7 @@ def test_an_answer_that_settles_nothing_is_an_error_that_says_what_to_do(
 
 
 def test_an_answer_without_end_and_one_in_drops_are_cut(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb, "LARGEST_ANSWER", 10_000)
+    monkeypatch.setattr(web, "LARGEST_ANSWER", 10_000)
     with serving(says(202, b"x" * 20_000)) as server, pytest.raises(TransientError, match="without end"):
         send(to(f"http://127.0.0.1:{server.port}"), images)
     over = threading.Event()

@@ -162,8 +162,8 @@ def test_an_archive_without_studies_and_one_that_is_not_there_are_errors(package
     (tmp_path / "empty").mkdir()
     assert run(package, tmp_path / "out", tmp_path / "empty") == 1
     assert "there is no DICOM study in" in capsys.readouterr().err
-    assert run(package, tmp_path / "out", tmp_path / "absent") == 1
-    assert "does not exist" in capsys.readouterr().err
+    assert run(package, tmp_path / "out", tmp_path / "absent") == 2
+    assert "is neither a folder, nor a file" in capsys.readouterr().err
 
 
 # From here on without processes: an archive and workers that do what the test says.
@@ -247,7 +247,7 @@ def test_one_bad_study_does_not_stop_the_rest(tmp_path: Path) -> None:
     found = {row.study_uid: row for row in rows(shelf, Hands(lambda work: worker.get(work.study_uid, GOOD)), tmp_path)}
     assert [found[name].state for name in "abcd"] == [State.FAILED] * 4 and found["e"].state is State.DONE
     assert found["a"].why == "the archive does not answer"
-    assert found["b"].why == "its files cannot be read: Input/output error"
+    assert found["b"].why == "its files could not be made ready: Input/output error"
     assert "SIGSEGV" in found["c"].why and "Doe" not in found["d"].why
     assert not (tmp_path / ".fetched").exists()
 
