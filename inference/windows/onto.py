@@ -34,7 +34,8 @@ def others_of(volume: Volume) -> Iterator[npt.NDArray[np.float32]]:
     even = grid_of(volume)
     grid = Field(np.broadcast_to(np.float32(0), even.shape), even.place)  # nobody looks at its values
     for other in volume.others:
-        yield onto(grid, volume, other).values.transpose(2, 1, 0)[even.index]
+        slices = onto(grid, volume, other).values.transpose(2, 1, 0)
+        yield slices if len(slices) == len(even.index) else slices[even.index]
 
 
 def onto(grid: Field, volume: Volume, other: Volume) -> Field:
@@ -46,7 +47,9 @@ def onto(grid: Field, volume: Volume, other: Volume) -> Field:
     values = resample(field.values, to_other, grid.values.shape, "bilinear")
     nothing = np.float32(_AIR if np.issubdtype(other.hu.dtype, np.integer) else 0.0)
     for k in range(values.shape[2]):  # slice by slice: three arrays of indices of a whole volume are not held
-        values[:, :, k][~_inside(to_other, values.shape, field.values.shape, k)] = nothing
+        inside = _inside(to_other, values.shape, field.values.shape, k)
+        if not inside.all():
+            values[:, :, k].T[~inside.T] = nothing
     return Field(values, grid.place)
 
 

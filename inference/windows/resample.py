@@ -1,5 +1,7 @@
 """Brings a volume onto another grid: linear or nearest between voxel centres, edges repeated; splines where nnU-Net has them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -7,6 +9,7 @@ from scipy import ndimage
 from inference.windows.field import Matrix, Values
 
 _STRAIGHT = 1e-6  # voxels of slant over one voxel
+_THREADS, _SLAB = 2, 8
 
 
 def resample(values: Values, to_old: Matrix, shape: tuple[int, ...], mode: str) -> Values:
@@ -16,14 +19,26 @@ def resample(values: Values, to_old: Matrix, shape: tuple[int, ...], mode: str) 
     """
     turn = to_old[:3, :3]
     if np.abs(turn - np.diag(np.diag(turn))).max() * max(shape) > _STRAIGHT * max(shape):
-        order = 1 if mode == "bilinear" else 0
-        slanted: Values = ndimage.affine_transform(values, turn, to_old[:3, 3], shape, np.float32, order, mode="nearest")
-        return slanted
+        return _slanted(values, to_old, shape, 1 if mode == "bilinear" else 0)
     axes = sorted(range(3), key=lambda axis: shape[axis] / values.shape[axis])  # the axis that shrinks most first
     for axis in axes:
         places = np.arange(shape[axis]) * turn[axis, axis] + to_old[axis, 3]
         values = along(values, places, axis, mode)
     return values
+
+
+def _slanted(values: Values, to_old: Matrix, shape: tuple[int, ...], order: int) -> Values:
+    """Slab by slab of the last axis, which is the outermost in memory, as slices are; SciPy leaves Python's lock to others."""
+    turn, shift = to_old[2::-1, 2::-1], to_old[2::-1, 3]
+    turned, out = values.transpose(2, 1, 0), np.empty(shape[::-1], np.float32)
+
+    def slab(first: int) -> None:
+        part = out[first : first + _SLAB]
+        ndimage.affine_transform(turned, turn, shift + turn[:, 0] * first, part.shape, part, order, mode="nearest")
+
+    with ThreadPoolExecutor(_THREADS, "resampling") as pool:
+        list(pool.map(slab, range(0, len(out), _SLAB)))
+    return out.transpose(2, 1, 0)
 
 
 def along(values: Values, places: npt.NDArray[np.float64], axis: int, mode: str) -> Values:
