@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, build_role
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
@@ -30,9 +30,9 @@ def count(destination: Destination, study_uid: str) -> int | None:
     asked.QueryRetrieveLevel = "STUDY"
     asked.StudyInstanceUID = study_uid
     asked.NumberOfStudyRelatedInstances = None
-    association = _for_queries(destination)
+    association = for_queries(destination)
     try:
-        answers = _answers(association, destination, asked)
+        answers = find(association, destination, asked)
     finally:
         association.release()
     return _counted([one for one in answers if str(one.get("StudyInstanceUID", study_uid)).strip(" \0") == study_uid])
@@ -40,41 +40,53 @@ def count(destination: Destination, study_uid: str) -> int | None:
 
 def present(destination: Destination, study_uid: str, members: Sequence[Member]) -> set[str]:
     """Those of the instances that the PACS lists, by their series (C-FIND at image level). Raises TransientError."""
-    association = _for_queries(destination)
+    association = for_queries(destination)
     listed: set[str] = set()
     try:
         for series in dict.fromkeys(member.series_uid for member in members):
             asked = Dataset()
             asked.QueryRetrieveLevel = "IMAGE"
             asked.StudyInstanceUID, asked.SeriesInstanceUID, asked.SOPInstanceUID = study_uid, series, ""
-            answers = _answers(association, destination, asked)
+            answers = find(association, destination, asked)
             listed |= {str(answer.get("SOPInstanceUID", "")).strip(" \0") for answer in answers}
     finally:
         association.release()
     return listed & {member.sop_instance_uid for member in members}
 
 
-def _for_queries(destination: Destination) -> Association:
+def for_queries(destination: Destination) -> Association:
+    """An association for C-FIND. Raises TransientError."""
     association = associated(destination, StudyRootQueryRetrieveInformationModelFind, "a query")
     if not association.is_established:
         raise TransientError(f"{destination.name} took no association for a query")
     return association
 
 
-def associated(destination: Destination, sop_class: str, words: str, handlers: Sequence[Any] = ()) -> Association:
-    """An association for one service; the caller looks whether it was accepted. Raises TransientError, naming it by ``words``."""
+def associated(
+    destination: Destination,
+    sop_class: str,
+    words: str,
+    handlers: Sequence[Any] = (),
+    stored: Sequence[tuple[str, Sequence[str]]] = (),
+) -> Association:
+    """An association for one service; the caller looks whether it was accepted. ``stored``: SOP Classes, with transfer syntaxes,
+    that the other side may store to us on it (C-GET). Raises TransientError, naming the association by ``words``."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes what it receives
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(destination.calling_ae)
     seconds = destination.timeout_seconds
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
     ae.add_requested_context(sop_class)
+    for uid, syntaxes in stored:
+        ae.add_requested_context(uid, list(syntaxes))
+    roles: list[Any] = [build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _ in stored)]
     try:
         host = socket.gethostbyname(destination.host)
         association = ae.associate(
             host,
             destination.port,
             ae_title=destination.ae_title,
+            ext_neg=roles or None,
             evt_handlers=list(handlers),
             tls_args=tls_args(destination),
         )
@@ -85,7 +97,8 @@ def associated(destination: Destination, sop_class: str, words: str, handlers: S
     return keep_answers(association)
 
 
-def _answers(association: Association, destination: Destination, asked: Dataset) -> list[Dataset]:
+def find(association: Association, destination: Destination, asked: Dataset) -> list[Dataset]:
+    """All answers to one question. Raises TransientError."""
     found: list[Dataset] = []
     try:
         for status, identifier in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):

@@ -11,6 +11,7 @@ from node.batch import Archive
 from node.config import Settings
 from node.config_check import near
 from node.local_archive import LocalArchive
+from node.pacs_archive import PacsArchive
 from node.rules import KEYWORDS
 from node.web_archive import WebArchive
 
@@ -38,7 +39,7 @@ def archive_of(source: str, out: Path, query: Sequence[str], settings: Settings)
             raise ConfigurationError("--query needs an archive that can be asked: a URL, or a destination of node.toml")
         return LocalArchive(Path(destination.path if destination else source), out)
     if destination.kind == "dicom":
-        raise ConfigurationError(f"{destination.name} is asked by DICOMweb only; give its URL")
+        return PacsArchive(destination, asked)
     return WebArchive(destination, asked)
 
 

@@ -22,31 +22,37 @@ NONE = parse({}, Path("node.toml"))
 
 
 @pytest.mark.peer
-def test_an_orthanc_is_answered_by_dicomweb_and_asked_for_images_only_once(tmp_path: Path) -> None:
+def test_an_orthanc_is_answered_by_dicomweb_or_dimse_and_asked_for_images_only_once(tmp_path: Path) -> None:
     small_package.build(tmp_path / "tiny")
     out = tmp_path / "out"
     out.mkdir()
     digest = small_package.package.load(tmp_path / "tiny").digest
     desk = Desk(str(tmp_path / "tiny"), digest, str(out), ("sr",), precision="fp32", threads=1)
-    with peers.orthanc(web=True) as pacs:
+    with peers.orthanc(web=True, extra={"DicomAlwaysAllowFind": True, "DicomAlwaysAllowGet": True}) as pacs:
+        dimse = settings(tmp_path, TEXT.replace("4242", str(pacs.port)).replace('"PACS"', '"ORTHANC"'))
         for data in (study("a") | study("b") | study("c", slices=2)).values():
             pacs.post("/instances", data)
 
-        def rows(*query: str) -> dict[str, tuple[State, int, bool]]:
-            archive = archive_of(f"http://127.0.0.1:{pacs.http_port}/dicom-web/", out, query, NONE)
+        def rows(*query: str, source: str = "pacs") -> dict[str, tuple[State, int, bool]]:
+            archive = archive_of(source, out, query, dimse)
             list(archive.look())
             found = Batch(archive, Hands(solo.solve), solo.solve, desk, out, Limits(100.0), Clock()).rows()
             return {row.study_uid: (row.state, row.images, row.kept) for row in found}
 
-        assert rows("ModalitiesInStudy=MR") == {}
+        web = f"http://127.0.0.1:{pacs.http_port}/dicom-web/"
+        assert rows("ModalitiesInStudy=MR") == {} == rows("ModalitiesInStudy=MR", source=web)
         whole = {uid("a"): (State.DONE, 6), uid("b"): (State.DONE, 6), uid("c"): (State.DECLINED, 2)}
-        assert rows("ModalitiesInStudy=CT", "StudyDate=20260101") == {name: (*one, False) for name, one in whole.items()}
+        assert rows("ModalitiesInStudy=CT", "StudyDate=20260101", source=web) == {
+            name: (*one, False) for name, one in whole.items()
+        }
         assert not (out / ".fetched").exists()
-        assert rows() == {name: (*one, True) for name, one in whole.items()}
+        assert rows(source=web) == {name: (*one, True) for name, one in whole.items()}
+        assert rows() == {name: (*one, True) for name, one in whole.items()}, "by C-FIND the study is the same"
         extra = Series(slices=7, seed="a").datasets()[6]
         extra.ImagePositionPatient = ["-160", "-160", "30"]
         pacs.post("/instances", part10(extra))
-        assert rows()[uid("a")] == (State.DONE, 7, False)
+        assert rows()[uid("a")] == (State.DONE, 7, False), "by C-GET"
+        assert rows(source=web)[uid("a")] == (State.DONE, 7, True)
 
 
 def body(files: list[bytes], boundary: bytes = b"x", end: bytes = b"--x--") -> bytes:
