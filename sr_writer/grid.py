@@ -70,15 +70,12 @@ class Grid:
         """Spacing of the pixels where it is not the images' own: that of the level times ``reduced``."""
         if self.reduced == 1:
             return None
-        try:
-            item = Dataset()
-            item.update(self.planes[0].header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0])
-            spacing = [format_number_as_ds(float(v) * self.reduced) for v in item.PixelSpacing]
-            del item.PixelSpacing  # the element belongs to the header: a new one is made
-            item.PixelSpacing = spacing
-            return hd.PixelMeasuresSequence.from_sequence(Items([item]))
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise PermanentError("The level of a slide does not say what its pixels measure.") from error
+        item = Dataset()
+        item.update(self.planes[0].header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0])
+        spacing = [format_number_as_ds(float(v) * self.reduced) for v in item.PixelSpacing]
+        del item.PixelSpacing  # the element belongs to the header: a new one is made
+        item.PixelSpacing = spacing
+        return hd.PixelMeasuresSequence.from_sequence(Items([item]))
 
     @property
     def series_uid(self) -> str:
@@ -124,6 +121,7 @@ def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Datase
         raise PermanentError(f"{len(missing)} of {len(set(uids))} segmented images have no usable header.")
     first = known[uids[0]]
     if first.SOPClassUID == SLIDE:
+        _check_place(first)
         return Grid(Kind.SLIDE, (Plane(first, SLIDE, uids[0], None),), study_uid, max(1, reduced))
     if reduced != 1:
         raise PermanentError("Only maps of slides may be reduced.")
@@ -134,6 +132,19 @@ def grid_of(uids: Sequence[str], frames: Sequence[int], headers: Sequence[Datase
     planes = tuple(_plane(kind, known[uid], number) for uid, number in zip(uids, numbers, strict=True))
     _uniform(kind, planes)
     return Grid(kind, planes, study_uid)
+
+
+def _check_place(level: Dataset) -> None:
+    """Raises PermanentError when a level of a slide does not say where its pixels lie."""
+    try:
+        origin = level.TotalPixelMatrixOriginSequence[0]
+        places = [origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem, *level.ImageOrientationSlide]
+        places += level.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+        known = len([float(place) for place in places]) == 10 and bool(level.FrameOfReferenceUID)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise PermanentError("The level of a slide does not say where its pixels lie.")
 
 
 def _single(image: Dataset) -> Dataset:

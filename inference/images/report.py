@@ -41,7 +41,7 @@ def analysis(package: ImagePackage, reading: Reading, views: Views, series_uid: 
     marks = tuple(m for item in plan.marks if item.when in when for m in _marks(package, item, reading.tally))
     labels, fields = _maps(reading, chosen)
     positive = reading.outcome is Outcome.POSITIVE
-    notes = (*reading.notes, *_pixel_note(findings))
+    notes = (*reading.notes, *(reading.tally.drawn.notes if reading.tally.drawn else ()), *_pixel_note(findings))
     return Analysis(
         outcome=reading.outcome,
         summary=wording.fill(plan.summary_positive if positive else plan.summary_negative, words(plan, reading.values)),

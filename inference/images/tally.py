@@ -51,10 +51,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Maps of a slide on levels of it, or reduced from one."""
+    """Maps of a slide on levels of it, or reduced from one, and a note where there can be none."""
 
     labels: Labels | None
     fields: tuple[Field, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

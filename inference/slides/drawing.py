@@ -20,12 +20,13 @@ from inference.objects import shape
 from inference.objects.components import Cell
 from inference.objects.table import Objects
 from inference.slides.pyramid import Slide
-from inference.slides.raster import Core, Part, Raster, raster_within
+from inference.slides.raster import Core, Part, Raster, is_placed, raster_within
 
 MOST_LABELS = 32_000_000
 MOST_HEAT = 8_000_000
 MOST_FIELDS = 8
 _SURE = 0.5
+_NOWHERE = "The slide does not say where its pixels lie: there is no segmentation or heat map."
 _MEAN_FROM = 2.0  # cells of the network's answer per pixel of the level: their mean counts, not one of them
 
 
@@ -41,13 +42,17 @@ class Drawing:
         self._shapes = any(output.name in by_objects for output in outputs)
         # A map need not be finer than the network's input.
         input_um = float(np.mean([um / s for um, s in zip(slide.base.um, scale, strict=True)]))
-        read = slide.level_for(manifest.network.um_per_pixel)
-        self._of_labels = raster_within(slide, input_um, MOST_LABELS, read) if outputs else None
+        self._asked = bool(outputs) or _has_heat(manifest)
+        self._of_labels = self._raster(input_um, MOST_LABELS) if outputs else None
         self._labels = _zeros(self._of_labels) if self._of_labels is not None else None
         self._best = _zeros(self._of_labels) if self._of_labels is not None and self._direct else None
-        self._of_heat = raster_within(slide, input_um, MOST_HEAT, read) if _has_heat(manifest) else None
+        self._of_heat = self._raster(input_um, MOST_HEAT) if _has_heat(manifest) else None
         self._heat: dict[tuple[str, int], npt.NDArray[np.uint8]] = {}
-        self._asked = bool(outputs) or _has_heat(manifest)
+
+    def _raster(self, um: float, most: int) -> Raster | None:
+        """What maps are drawn on; None on a slide that no object can lie over."""
+        found = raster_within(self._slide, um, most, self._slide.level_for(self._manifest.network.um_per_pixel))
+        return found if is_placed(found.level) else None
 
     def paint(self, maps: Mapping[str, Map], scores: Mapping[str, npt.NDArray[np.float32]], core: Core) -> None:
         """What the network says within the core of one tile, in pixels of the finest level."""
@@ -105,7 +110,7 @@ class Drawing:
         if self._labels is not None and self._of_labels is not None and self._labels.any():
             raster = self._of_labels
             labels = Labels(self._labels[np.newaxis, np.newaxis], (raster.level.source.uid,), reduced=raster.reduced)
-        return Drawn(labels, tuple(self._fields()))
+        return Drawn(labels, tuple(self._fields()), () if self._of_labels or self._of_heat else (_NOWHERE,))
 
     def _fields(self) -> Iterator[Field]:
         outputs = {output.name: output for output in self._manifest.network.outputs}

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.images.calibration import measured
 from inference.slides.pyramid import Level, Slide
+from inference.source import first, items, numbers, text
 
 _NEARLY = 0.98  # of the wanted size of a pixel
 Core = tuple[float, float, float, float]
@@ -53,6 +55,20 @@ class Part:
     rows: slice
     columns: slice
     scale: tuple[float, float]
+
+
+def is_placed(level: Level) -> bool:
+    """Whether a level says what every object over it repeats (type 1 there): frame of reference, orientation, origin (PS3.3
+    C.8.12.4) and the spacing of its pixels (C.7.6.16.2.1)."""
+    header = level.source.header
+    origin = items(header, "TotalPixelMatrixOriginSequence", 1)
+    told = [first(origin[0], f"{axis}OffsetInSlideCoordinateSystem") for axis in "XY"] if origin else [None]
+    return (
+        bool(text(header, "FrameOfReferenceUID"))
+        and numbers(header, "ImageOrientationSlide", 6) is not None
+        and None not in told
+        and measured(header) is not None
+    )
 
 
 def raster_within(slide: Slide, um: float, most: int, read: int = 0) -> Raster:

@@ -455,9 +455,15 @@ def test_only_maps_of_slides_are_reduced_and_have_the_size_that_follows() -> Non
     case = grids.case(images, Labels(np.ones((1, 1, 16, 16), np.uint8), uids, reduced=2), outputs=("seg",))
     with pytest.raises(results.PermanentError, match="Only maps of slides"):
         documents(*case.arguments)
-    del level.SharedFunctionalGroupsSequence
-    case = grids.case(
-        [level], Labels(np.ones((1, 1, 40, 56), np.uint8), (str(level.SOPInstanceUID),), reduced=2), outputs=("seg",)
-    )
-    with pytest.raises(results.PermanentError, match="what its pixels measure"):
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["SharedFunctionalGroupsSequence", "TotalPixelMatrixOriginSequence", "ImageOrientationSlide", "FrameOfReferenceUID"],
+)
+def test_nothing_is_laid_over_a_level_that_does_not_say_where_it_lies(keyword: str) -> None:
+    (level,) = grids.slide()
+    del level[keyword]
+    case = grids.case([level], Labels(np.ones((1, 1, 80, 112), np.uint8), (str(level.SOPInstanceUID),)), outputs=("seg",))
+    with pytest.raises(results.PermanentError, match="where its pixels lie"):
         documents(*case.arguments)

@@ -94,6 +94,18 @@ def test_a_slide_without_a_small_level_gets_reduced_maps_at_the_same_place(
     assert np.abs(heat.values[0] - mean).max() < 0.08
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    ["FrameOfReferenceUID", "ImageOrientationSlide", "TotalPixelMatrixOriginSequence", "SharedFunctionalGroupsSequence"],
+)
+def test_a_slide_that_does_not_say_where_it_lies_is_read_without_maps_and_says_so(analyser: ImageAnalyser, keyword: str) -> None:
+    ds = objects.level(tissue_of(300, 400, BOX), 128, 0.5)
+    del ds[keyword]
+    found = analyser.analyse([open_source(part10(ds))])
+    assert (found.outcome, found.labels, found.fields) == (Outcome.POSITIVE, None, ())
+    assert found.notes == ("The slide does not say where its pixels lie: there is no segmentation or heat map.",)
+
+
 def test_a_negative_slide_without_a_small_level_has_its_heat_map_reduced(
     analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
