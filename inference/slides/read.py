@@ -82,8 +82,6 @@ class SlideReader:
         millimetres = (base.um[0] / 1000, base.um[1] / 1000)
         mm2 = base.rows * base.columns * millimetres[0] * millimetres[1] * part
         whole = Region(0, 0, base.columns, base.rows, *millimetres)
-        small = self._slide.levels[-1]
-        overview = self._slide.read(len(self._slide.levels) - 1, 0, 0, min(small.columns, 2048), min(small.rows, 2048))
         return Seen(
             uid=base.source.uid,
             series_uid=base.source.series_uid,
@@ -92,7 +90,7 @@ class SlideReader:
             rows=base.rows,
             columns=base.columns,
             calibrated=(whole,),
-            look=look(overview),
+            look=look(_middle(self._slide)),
             scores=scores,
             share={number: pixels / (base.rows * base.columns) for number, pixels in covered.items()},
             scale=float(np.mean(self._scale)),
@@ -171,6 +169,13 @@ class SlideReader:
 
         with ahead((int(i) for i in wanted), cut, _DECODING, _DECODING + self._networks.network.way.streams) as pieces:
             return looked_at(crops, objects, self._networks.crops(pieces))
+
+
+def _middle(slide: Slide) -> RGB:
+    """The smallest level, or its middle where it is large: corners of a slide are glass."""
+    small = slide.levels[-1]
+    columns, rows = min(small.columns, _BLOCK), min(small.rows, _BLOCK)
+    return slide.read(len(slide.levels) - 1, (small.columns - columns) // 2, (small.rows - rows) // 2, columns, rows)
 
 
 def covered_by(maps: Mapping[str, Map], manifest: Manifest, core: tuple[float, float, float, float]) -> dict[int, float]:

@@ -13,7 +13,7 @@ from inference.images.analyse import ImageAnalyser
 from inference.images.contract import Tissue
 from inference.slides import pyramid
 from inference.slides.pyramid import Slide, choose
-from inference.slides.read import view
+from inference.slides.read import _middle, view
 from inference.slides.tissue import is_tissue, tissue_map
 from inference.source import Source, open_source
 from tests import image_objects as objects
@@ -197,6 +197,17 @@ def test_a_slide_without_low_levels_is_shown_block_by_block(analyser: ImageAnaly
     monkeypatch.setattr(slide, "read", lambda *part: (largest.append(max(part[3:])), read(*part))[1])
     np.testing.assert_array_equal(view(slide, 0, 0, 400, 300, 100), whole)
     assert (len(largest), max(largest)) == (12, 128)
+
+
+def test_a_slide_without_low_levels_is_judged_by_its_middle(analyser: ImageAnalyser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its corner is bare glass."""
+    monkeypatch.setattr("inference.slides.read._BLOCK", 128)
+    pixels = np.full((384, 512, 3), 245, np.uint8)
+    pixels[128:256, 192:320] = np.random.default_rng(1).integers(60, 180, (128, 128, 3), np.uint8)
+    slide = opened(analyser, objects.level(pixels, 128, 0.5))
+    np.testing.assert_array_equal(_middle(slide), pixels[128:256, 192:320])
+    small = opened(analyser, objects.level(pixels[:96, :100], 128, 0.5))
+    np.testing.assert_array_equal(_middle(small), pixels[:96, :100])
 
 
 def test_one_focal_plane_of_several_is_read(analyser: ImageAnalyser) -> None:
