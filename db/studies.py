@@ -1,7 +1,7 @@
 """Studies: which are complete by the evidence, and closing them together with queueing their jobs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, or_, select, update
@@ -56,10 +56,12 @@ class Studies:
         new_jobs: Sequence[NewJob],
         seen: int | None = None,
         missing: Sequence[str] = (),
+        unmet: Mapping[str, Sequence[str]] | None = None,
     ) -> bool:
         """Close a due study and queue its jobs. False: something arrived meanwhile, look again.
 
         ``seen`` is the number of winning instances the caller judged by, ``missing`` what it knows to be missing, in sentences.
+        ``unmet``: by model that wants nothing of it, the DICOM keywords of the clauses that failed; for the log, when none does.
         Queued infer jobs of older revisions are cancelled; a job whose input and package are the same as last time is left out.
         """
         with self._database.write() as tx:
@@ -77,7 +79,8 @@ class Studies:
             for job in new_jobs:
                 _queue(tx, study_uid, revision, job)
             if not new_jobs:
-                tx.audit(Event.UNMATCHED, "node", {"revision": revision}, study_uid)
+                why = {model_id: list(keywords) for model_id, keywords in (unmet or {}).items()}
+                tx.audit(Event.UNMATCHED, "node", {"revision": revision, "unmet": why}, study_uid)
         return True
 
     def hold(self, study_uid: str, revision: int, why: Sequence[Hold], wait_seconds: float) -> bool:

@@ -1,6 +1,6 @@
 """What the node itself finds missing in a study that has gone quiet: required series, slices, images the PACS has."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -88,3 +88,13 @@ def for_model(holds: Sequence[Hold], model_id: str) -> list[str]:
         if hold.kind is HoldKind.PACS_COUNT
         or (hold.kind is HoldKind.REQUIRED_SERIES and hold.subject.rpartition("/")[0] == model_id)
     ]
+
+
+def turned_away(keywords: Iterable[str]) -> str:
+    """Why a rule does not want a study: the DICOM keywords of the clauses that failed."""
+    return f"its rule asks for another {' and '.join(keywords)}"
+
+
+def reasons(unmet: Mapping[str, Sequence[str]]) -> str:
+    """The same for several models; "" where none of them has seen a header."""
+    return "; ".join(f"{model_id}: {turned_away(keywords)}" for model_id, keywords in unmet.items() if keywords)

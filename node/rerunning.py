@@ -1,7 +1,7 @@
 """What judging a study again comes to, model by model: a new job, the stored answer once more, or why neither."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ from domain.studies import Study
 from inference import acceptance
 from inference.source import open_source
 from node.config import Settings
+from node.lacking import reasons, turned_away
 from node.loaded import Model, configured
 from node.orders import SPOOL, Orders, installation_id
 from node.settler import Settler
@@ -94,8 +95,8 @@ class Rerunning:
         unmet = {name: words for name, words in self._settler.unmet(instances).items() if model_id in ("", name)}
         jobs = [job for job in self._settler.anew(study, instances) if model_id in ("", job.model_id)]
         if not jobs:
-            raise PermanentError(f"no rule wants study {study.study_uid}: {_reasons(unmet) or 'no image of it can be read'}")
-        refused = [Decision(name, Action.NONE, _turned_away(words)) for name, words in unmet.items()]
+            raise PermanentError(f"no rule wants study {study.study_uid}: {reasons(unmet) or 'no image of it can be read'}")
+        refused = [Decision(name, Action.NONE, turned_away(words)) for name, words in unmet.items()]
         return [*(self._decision(study, job) for job in jobs), *refused]
 
     def _closed(self, study_uid: str) -> Study:
@@ -174,11 +175,3 @@ def unread(settings: Settings, models: Sequence[Model], store: Store) -> bool:
 
 def _are(names: Sequence[str]) -> str:
     return f"are {', '.join(names)}" if names else "is none"
-
-
-def _turned_away(keywords: Iterable[str]) -> str:
-    return f"its rule asks for another {' and '.join(keywords)}"
-
-
-def _reasons(unmet: dict[str, tuple[str, ...]]) -> str:
-    return "; ".join(f"{name}: {_turned_away(keywords)}" for name, keywords in unmet.items() if keywords)

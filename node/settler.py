@@ -66,7 +66,8 @@ class Settler:
         missing = [] if listed else unfulfilled(self._store.standing(study.study_uid)) if overdue else []
         jobs = [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in self._jobs(headers, series)]
         said = [*missing, *(hold.words for hold in holds)]
-        settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances), missing=said)
+        unmet = {} if jobs else self._unmet(headers.values())
+        settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances), missing=said, unmet=unmet)
         if settled:
             self._settled(study, jobs, said)
         return settled
@@ -89,7 +90,9 @@ class Settler:
 
     def unmet(self, instances: Sequence[Instance]) -> dict[str, tuple[str, ...]]:
         """By model that wants no series: the DICOM keywords of the clauses at which its rule turned series away."""
-        headers = [self._header(_middle(images).place) for images in _by_series(instances).values()]
+        return self._unmet(self._header(_middle(images).place) for images in _by_series(instances).values())
+
+    def _unmet(self, headers: Iterable[Dataset | None]) -> dict[str, tuple[str, ...]]:
         known = [header for header in headers if header is not None]
         failed = {model.package_id: [model.settings.when.unmet(header) for header in known] for model in self.models}
         return {model_id: tuple(dict.fromkeys(keywords)) for model_id, keywords in failed.items() if all(keywords)}

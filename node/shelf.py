@@ -63,6 +63,19 @@ def outdated(order: Order) -> str:
     return f"it runs in {runs.upper()} now, then in {precision.upper()}" if precision and runs != precision else ""
 
 
+def forget(order: Order) -> None:
+    """Take the files of an answer that does not stand any more out of the folder: beside a new one they would look like part of
+    it."""
+    folder = Path(order.out_dir)
+    try:
+        known = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        names = [Path(str(entry["path"])).name for entry in known["artifacts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name in (*names, LIST):
+        (folder / name).unlink(missing_ok=True)
+
+
 def shelve(order: Order, sheet: Sheet) -> Answer:
     """Write the files of one answer. Files with equal bytes are left as they are."""
     folder = Path(order.out_dir)

@@ -12,7 +12,7 @@ from domain.jobs import Answer, Order
 from inference.source import open_source
 from node.files import StoredFile, describe, view
 from node.orders import device_uid
-from node.shelf import stored
+from node.shelf import forget, stored
 from node.work import respond
 
 
@@ -85,9 +85,13 @@ def digest_of(files: Sequence[StoredFile]) -> str:
     return hashlib.sha256("".join(sorted(file.digest for file in files)).encode()).hexdigest()
 
 
-def answered(order: Order, files: Sequence[StoredFile]) -> Answer:
-    """Analyse and write, or give what is written already."""
-    return respond(order, lambda: [open_source(view(file.path)) for file in files])
+def answered(order: Order, files: Sequence[StoredFile]) -> tuple[Answer, bool]:
+    """Analyse and write, or give what is written already; which of the two is the second value."""
+    kept = stored(order)
+    if kept is not None:
+        return kept, True
+    forget(order)
+    return respond(order, lambda: [open_source(view(file.path)) for file in files]), False
 
 
 def solve(solo: Solo) -> Solved:
@@ -96,9 +100,8 @@ def solve(solo: Solo) -> Solved:
     began = time.monotonic()
     files = _described(solo)
     order = order_of(solo.desk, solo.study_uid, digest_of(files), solo.out_dir, solo.started_at)
-    kept = stored(order)
-    answer = kept or answered(order, files)
-    return Solved(answer, order.input_digest, len(files), time.monotonic() - began, kept is not None)
+    answer, kept = answered(order, files)
+    return Solved(answer, order.input_digest, len(files), time.monotonic() - began, kept)
 
 
 def _described(solo: Solo) -> list[StoredFile]:

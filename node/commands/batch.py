@@ -146,9 +146,13 @@ def _desk(
 ) -> "Desk":
     """Raises PackageError when the package may not run on this CPU."""
     from domain.acceptance import Acceptance
+    from node.commands.progress import gather
     from node.solo import Desk
 
-    found = accepted if isinstance(accepted, Acceptance) else accepted.result().acceptance
+    if isinstance(accepted, Acceptance):
+        found = accepted
+    else:
+        [found] = gather((future.result().acceptance for future in (accepted,)), "trying the package")
     way = found.chosen(args.precision or settings.compute.precision)
     return Desk(
         str(path),

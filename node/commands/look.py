@@ -1,16 +1,21 @@
 """``ancilla status``, ``studies``, ``show``: what is where, and why."""
 
 import argparse
+import json
 from collections import Counter
 from shutil import disk_usage
 from typing import TYPE_CHECKING
 
+from domain.audit import Event
 from domain.errors import PermanentError
 from node.commands.jobs import JOB_COLUMNS, job_row
 from node.commands.options import Commands, command, settings_of, store_of
 from node.commands.output import plain, show_json, show_pairs, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.audit import AuditRow
     from node.waiting import Completeness
 
 
@@ -104,7 +109,7 @@ def _show(args: argparse.Namespace) -> int:
     )
     _show_completeness(complete)
     print()
-    show_table(JOB_COLUMNS, [job_row(job) for job in jobs], "no jobs: no rule wanted this study, or it is not complete yet")
+    show_table(JOB_COLUMNS, [job_row(job) for job in jobs], _no_jobs(rows))
     print()
     files = [(job, a.role, a.size, a.path, a.sop_instance_uid) for job, artifacts in results.items() for a in artifacts]
     show_table(("job", "result", "bytes", "file", "SOP Instance UID"), files, "no results")
@@ -112,6 +117,16 @@ def _show(args: argparse.Namespace) -> int:
     events = Counter(row.event for row in rows)
     show_table(("audit", "rows"), sorted(events.items()))
     return 0
+
+
+def _no_jobs(rows: "Sequence[AuditRow]") -> str:
+    """Why there are none, with the clause that failed where the log has it."""
+    from node.lacking import reasons
+
+    unmatched = [json.loads(row.details) for row in rows if row.event == Event.UNMATCHED]
+    if not unmatched:
+        return "no jobs: the study is not complete yet"
+    return f"no jobs: no rule wanted this study; {reasons(unmatched[-1].get('unmet', {})) or 'no image of it can be read'}"
 
 
 def _show_completeness(complete: "Completeness") -> None:

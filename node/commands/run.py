@@ -92,4 +92,4 @@ def _study(args: argparse.Namespace, package: Path, digest: str, outputs: tuple[
 
     root = str(args.out.resolve())
     desk = Desk(str(package), digest, root, outputs, args.institution, precision=args.precision)
-    return answered(order_of(desk, uid, digest_of(files), str((args.out / uid).resolve()), now()), files)
+    return answered(order_of(desk, uid, digest_of(files), str((args.out / uid).resolve()), now()), files)[0]

@@ -132,6 +132,15 @@ def test_answers_are_kept_until_images_or_package_change(package: Path, archive:
     assert [row.study_uid for row in changed.values() if not row.kept] == [uid("a")]
     assert changed[uid("a")].images == 5 and changed[uid("a")].input_digest != kept[uid("a")].input_digest
     assert changed[uid("c")].images == 6, "out of the .zip file"
+    folder = out / changed[uid("a")].folder
+    names = {path.name for path in folder.iterdir()}
+    for number in range(1, 5):
+        (archive / "2025" / f"a-{number}").unlink()
+    declined = again()[uid("a")]
+    assert declined.state is State.DECLINED
+    left = {path.name for path in folder.iterdir()}
+    listed = {Path(one["path"]).name for one in json.loads((folder / "result.json").read_text())["artifacts"]}
+    assert left == listed | {"result.json"} and "overlay.png" in names - left, "nothing of the former answer"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,16 @@ def test_studies_jobs_and_show_agree(stage: Stage, capsys: Capture) -> None:
         assert STUDY in capsys.readouterr().out
 
 
+def test_a_study_that_no_rule_wanted_is_shown_with_the_clause_that_failed(stage: Stage, capsys: Capture) -> None:
+    stage.receive("4.5.6", "4.5.6.1", Modality="MR")
+    assert tell(stage, "show", "4.5.6") == 0
+    assert "no jobs: the study is not complete yet" in capsys.readouterr().out
+    stage.later(31)
+    stage.turn()
+    assert tell(stage, "show", "4.5.6") == 0
+    assert "no jobs: no rule wanted this study; model-0: its rule asks for another Modality" in capsys.readouterr().out
+
+
 def test_a_study_that_is_not_there_is_an_error(stage: Stage, capsys: Capture) -> None:
     assert tell(stage, "show", "9.9.9") == 1
     assert "there is no study 9.9.9" in capsys.readouterr().err
