@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from domain.errors import ConfigurationError, PackageError
@@ -31,8 +32,7 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
         where = f"model[{entry.slot + 1}].package"
         try:
             package = load(entry.package)
-            if settings.trusted_keys and entry.package not in shipped_packages().values():
-                signature.check(entry.package, settings.trusted_keys)
+            check_signature(entry.package, settings)
         except PackageError as error:
             raise ConfigurationError(f"{where}: {error}") from None
         if package.id in models:
@@ -41,6 +41,12 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             )
         models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
     return tuple(models.values())
+
+
+def check_signature(package: Path, settings: Settings) -> None:
+    """Where keys are configured, packages that did not come with the product must be signed by one. Raises PackageError."""
+    if settings.trusted_keys and package not in shipped_packages().values():
+        signature.check(package, settings.trusted_keys)
 
 
 def configured(settings: Settings, models: Sequence[Model]) -> dict[str, Any]:

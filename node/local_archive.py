@@ -9,7 +9,7 @@ from typing import IO, Final
 from domain.errors import PermanentError, UnnameableError
 from domain.instances import Header
 from node.catalogue import Catalogue, Entry
-from node.sending import DAMAGED, printable
+from node.sending import DAMAGED, MOST_ENTRIES, printable
 from scp.header import HeadReader
 from scp.negotiation import DIRECTORY
 from scp.part10 import MetaReader
@@ -95,6 +95,9 @@ class LocalArchive:
             archive = self._opened(str(path))
         except (*DAMAGED, OSError):
             self._is_damaged(str(path))
+            return
+        if len(archive.infolist()) > MOST_ENTRIES:
+            self._is_damaged(f"{path}: more than {MOST_ENTRIES} files")
             return
         for number, member in enumerate(archive.infolist()):
             if member.is_dir():

@@ -20,7 +20,7 @@ from scp.statuses import Status
 
 _PIECE: Final = 1 << 20  # bytes
 _PREFIX: Final = 132
-_MOST_ENTRIES: Final = 1_000_000
+MOST_ENTRIES: Final = 1_000_000
 _RATIO: Final = 100  # an archive may give so many times its own size ...
 _FLOOR: Final = 4_000_000_000  # ... or this many bytes, whichever is more
 DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -102,8 +102,8 @@ def _open_archive(path: Path, found: list[Item], tally: Tally) -> None:
     except (*DAMAGED, OSError):
         tally.refused.append(Refused(shown(path), "not a readable .zip file"))
         return
-    if len(entries) > _MOST_ENTRIES:
-        tally.refused.append(Refused(shown(path), f"archive has more than {_MOST_ENTRIES} files"))
+    if len(entries) > MOST_ENTRIES:
+        tally.refused.append(Refused(shown(path), f"archive has more than {MOST_ENTRIES} files"))
         return
     found.append(Archive(path, entries))
 

@@ -46,16 +46,21 @@ def register(commands: Commands) -> None:
 def _batch(args: argparse.Namespace) -> int:
     from inference.package import load
     from node.archives import archive_of
+    from node.loaded import check_signature
     from node.lock import DataLock
 
     settings, outputs = _settings(args.config), chosen_outputs(args.outputs)
     path = _package(args.model, settings)
     package = load(path)
+    check_signature(path, settings)
     args.out.mkdir(parents=True, exist_ok=True)
     lock = DataLock(args.out, f"--out: another `ancilla batch` is writing to {args.out}; wait for it or choose another folder")
     try:
         _check_note(args.out, package.id)
-        with contextlib.closing(archive_of(args.source, args.out, args.query, settings)) as archive, _pool(settings) as pool:
+        with (
+            contextlib.closing(archive_of(args.source, args.out, args.query, settings)) as archive,
+            _pool(settings, package.peak_memory) as pool,
+        ):
             accepted = _accepting(args, settings, pool, path, package.digest)
             _look(archive, args.source)
             desk = _desk(args, settings, path, package.digest, outputs, accepted)
@@ -101,10 +106,12 @@ def _check_note(out: Path, model: str) -> None:
 
 
 @contextlib.contextmanager
-def _pool(settings: "Settings") -> "Iterator[Pool]":
+def _pool(settings: "Settings", memory: int) -> "Iterator[Pool]":
+    """No more workers than have room together; ``memory`` is the peak of one in bytes, 0: nobody says."""
     from node.pool import Pool
 
-    pool = Pool(settings.compute.workers)
+    room = settings.compute.memory_bytes // memory if memory else settings.compute.workers
+    pool = Pool(max(1, min(settings.compute.workers, room)))
     try:
         yield pool
     finally:

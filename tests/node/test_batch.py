@@ -160,6 +160,14 @@ def test_a_folder_of_other_results_is_left_alone(
     assert words in capsys.readouterr().err
 
 
+def test_a_package_must_be_signed_where_keys_are_configured(
+    package: Path, archive: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "node.toml").write_text(f'[models]\ntrusted_keys = ["{"A" * 43}="]\n')
+    assert run(package, tmp_path / "out", archive, "-c", str(tmp_path / "node.toml")) == 1
+    assert "is not signed by a trusted key" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_two_calls_do_not_write_to_one_folder(package: Path, archive: Path, tmp_path: Path, capsys: Capture) -> None:
     lock = DataLock(tmp_path)
     assert run(package, tmp_path, archive) == 2
@@ -380,6 +388,15 @@ def test_an_archive_that_unpacks_to_too_much_is_cut(tmp_path: Path, monkeypatch:
     (tmp_path / "a").mkdir()
     with pytest.raises(PermanentError, match="unpacks to more than 100 times its size"):
         found.fetch(uid("a"), tmp_path / "a")
+    found.close()
+
+
+def test_an_archive_of_too_many_members_is_not_looked_through(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.local_archive.MOST_ENTRIES", 6)
+    found = look(archive / "more.zip", tmp_path)
+    assert found.studies() == [] and "more than 6 files" in found.named[0]
     found.close()
 
 
