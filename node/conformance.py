@@ -19,7 +19,7 @@ Row = Sequence[object]
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 COMMITMENT: Final = "1.2.840.10008.1.20.1"
-FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
 PROVIDED: Final = (
     (VERIFICATION, "C-ECHO"),
     ("1.2.840.10008.3.1.2.3.3", "N-CREATE, N-SET"),
@@ -77,6 +77,8 @@ def _user(settings: Settings) -> Iterator[str]:
     yield ""
     rows = [row for destination in settings.destinations for row in _destination(destination)]
     yield from _table(("destination", "kind", "SOP class", "UID"), rows)
+    yield ""
+    yield f"`ancilla batch` asks a destination for studies: {_name(FIND)} and {_name(GET)}, or QIDO-RS and WADO-RS."
 
 
 def _destination(destination: Destination) -> Iterator[Row]:
@@ -84,8 +86,12 @@ def _destination(destination: Destination) -> Iterator[Row]:
     kinds = kinds_to_write(destination, {})
     uids = [uid for kind in CLASSES if kind in kinds for uid in CLASSES[kind]]
     if destination.kind == "dicom":
-        asked = [*([FIND] if destination.count else []), *([COMMITMENT] if destination.commitment else [])]
-        uids = [VERIFICATION, *asked, *uids]
+        asked = {
+            FIND: destination.count or destination.priors,
+            GET: destination.priors,
+            COMMITMENT: destination.commitment,
+        }
+        uids = [VERIFICATION, *(uid for uid, wanted in asked.items() if wanted), *uids]
     for uid in dict.fromkeys(uids):
         yield (destination.name, destination.kind, _name(uid), uid)
 

@@ -40,14 +40,21 @@ def test_titles_ports_models_and_classes_are_those_of_the_configuration(said: ob
     for word in ("NODE7", "11199", "test-lungs", "Comprehensive 3D SR Storage", "Segmentation Storage", "Evidence Creator"):
         assert word in text
     assert "STOW-RS (PS3.18 10.5) | off" in text and "DICOM TLS: off." in text
-    assert "Study Root Query/Retrieve" not in text
+    assert "| pacs | dicom | Study Root Query/Retrieve" not in text and "`ancilla batch` asks" in text
 
 
 def test_what_is_switched_on_is_said(said: object) -> None:
     text = said("count = true\ncommitment = true\noutputs = ['sr']\n[console]\nstow = true\n")  # type: ignore[operator]
     assert "Enhanced SR Storage" in text and "Encapsulated PDF Storage" in text and "| pacs | dicom | Storage Commitment" in text
     assert "Segmentation Storage" not in text
-    assert "origin server" in text and "Study Root Query/Retrieve" in text
+    assert "origin server" in text and "| pacs | dicom | Study Root Query/Retrieve Information Model - FIND" in text
+    assert "| pacs | dicom | Study Root Query/Retrieve Information Model - GET" not in text
+
+
+def test_earlier_reports_are_found_and_fetched(said: object) -> None:
+    text = said("priors = true\n")  # type: ignore[operator]
+    for word in ("FIND", "GET"):
+        assert f"| pacs | dicom | Study Root Query/Retrieve Information Model - {word}" in text
 
 
 def test_every_output_that_can_be_configured_has_its_sop_class() -> None:
