@@ -99,6 +99,13 @@ class Rerunning:
         refused = [Decision(name, Action.NONE, turned_away(words)) for name, words in unmet.items()]
         return [*(self._decision(study, job) for job in jobs), *refused]
 
+    def other_bytes(self, job: Job) -> str:
+        """Why doing ``job`` over would write other bytes under the UIDs of its results, in a few words; else "".
+
+        Raises PermanentError when its model is not configured any more.
+        """
+        return outdated(self._orders.order(job, self._clock()))
+
     def _closed(self, study_uid: str) -> Study:
         study = self._store.study(study_uid)
         if study is None:
@@ -141,9 +148,7 @@ class Rerunning:
             return "other images are analysed now"
         if before.state is JobState.FAILED:
             return "it failed then"
-        if before.state in _OPEN:
-            return ""
-        return outdated(self._orders.order(replace(before, destinations=job.destinations), self._clock()))
+        return self.other_bytes(replace(before, destinations=job.destinations))
 
 
 def rerunning_for(settings: Settings, models: Sequence[Model], store: Store, clock: Callable[[], datetime]) -> Rerunning:

@@ -2,8 +2,10 @@
 
 import argparse
 
-from domain.jobs import Job
-from node.commands.options import Commands, actor, command, store_of
+from db.store import Store
+from domain.errors import PermanentError
+from domain.jobs import Job, JobKind
+from node.commands.options import Commands, actor, command, now, settings_of, store_of
 from node.commands.output import show_json, show_table
 
 STATES = ("queued", "running", "done", "declined", "failed", "cancelled")
@@ -52,9 +54,25 @@ def job_row(job: Job) -> tuple[object, ...]:
 
 
 def _retry(args: argparse.Namespace) -> int:
-    store_of(args).revive(args.job, actor())
+    store = store_of(args)
+    job = store.job(args.job)
+    if job is not None and job.kind is JobKind.INFER:
+        _must_give_the_same(args, store, job)
+    store.revive(args.job, actor())
     print(f"job {args.job} is queued again")
     return 0
+
+
+def _must_give_the_same(args: argparse.Namespace, store: Store, job: Job) -> None:
+    """Results that were sent must not get other bytes under the same UIDs."""
+    from node.loaded import load_models
+    from node.rerunning import rerunning_for
+
+    settings = settings_of(args)
+    why = rerunning_for(settings, load_models(settings), store, now).other_bytes(job)
+    if why:
+        words = f"job {job.job_id} would write other results under the same UIDs ({why})"
+        raise PermanentError(f"{words}; `ancilla rerun {job.study_uid}` makes new ones")
 
 
 def _cancel(args: argparse.Namespace) -> int:

@@ -295,6 +295,17 @@ def test_a_running_node_takes_the_command_up_and_the_new_report_supersedes_the_o
     assert main(["rerun", study, "-c", str(toml)]) == 0
     assert "The node is stopped" in capsys.readouterr().out
     assert main(["rerun", "9.9", "-c", str(toml)]) == 1
+    _retry_must_not_change_results(toml, capsys, str(new["job"]))
+
+
+def _retry_must_not_change_results(toml: Path, capsys: Capture, job: str) -> None:
+    assert main(["cancel", job, "-c", str(toml)]) == 0
+    words = toml.read_text()
+    toml.write_text(words.replace("[node]\n", '[node]\nlanguage = "de"\n', 1))
+    assert main(["retry", job, "-c", str(toml)]) == 1
+    assert "reports are written in another language now); `ancilla rerun" in capsys.readouterr().err
+    toml.write_text(words)
+    assert main(["retry", job, "-c", str(toml)]) == 0
 
 
 def _tracked(found: dict[str, pydicom.Dataset]) -> set[str]:
