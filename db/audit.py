@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select, text
 
 from db.audit_rows import START, row_hash
 from db.database import Database
-from db.schema import audit, audit_head
+from db.schema import NOT_STORED, audit, audit_head
 from db.times import from_micros, to_micros
 from domain.audit import AuditRow, Event
 
@@ -56,12 +56,21 @@ class Record:
         terms += [audit.c.at < to_micros(until)] if until else []
         return self._rows(terms, after, limit)
 
+    def newest(self, limit: int, event: str | None = None, study_uid: str | None = None) -> list[AuditRow]:
+        """The newest rows, oldest of them first."""
+        terms: list[ColumnElement[bool]] = [audit.c.event == event] if event is not None else []
+        if study_uid is not None:
+            terms.append(audit.c.study_uid == study_uid)
+        elif event not in (None, Event.STORED):
+            terms.append(cast(ColumnElement[bool], text(NOT_STORED)))  # says nothing new, but names the index
+        query = select(audit).where(*terms).order_by(audit.c.seq.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [_row(row) for row in connection.execute(query)][::-1]
+
     def latest(self, events: Sequence[Event]) -> AuditRow | None:
         """The newest row of one of these kinds."""
-        query = select(audit).where(audit.c.event.in_(events)).order_by(audit.c.seq.desc()).limit(1)
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _row(row)
+        found = [row for event in events for row in self.newest(1, event)]
+        return max(found, key=lambda row: row.seq, default=None)
 
     def head(self) -> tuple[int, str, int]:
         """How many rows there should be, the hash of the last, and the highest number there is, at one moment."""

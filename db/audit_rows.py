@@ -17,6 +17,10 @@ _INSERT = Sql(
     "INSERT INTO audit (seq, at, event, study_uid, job_id, actor, details, hash)"
     " VALUES (:seq, :at, :event, :study_uid, :job_id, :actor, :details, :hash)"
 )
+_PACK_END = Sql(
+    'INSERT INTO pack_ends (pack, "end") VALUES (:pack, :end)'
+    ' ON CONFLICT (pack) DO UPDATE SET "end" = excluded."end" WHERE excluded."end" > pack_ends."end"'
+)
 _MOVE_HEAD = Sql("UPDATE audit_head SET rows = :rows, hash = :hash")
 
 
@@ -44,13 +48,22 @@ class Transaction:
         self.hot = Hot(connection)
         self.touched: dict[str, tuple[str, int, int]] = {}  # studies already moved along in this transaction (``db.receiving``)
         self._rows: list[tuple[str, str, int | None, str, str]] = []
+        self._ends: dict[str, int] = {}
 
     def audit(self, event: Event, actor: str, details: dict[str, Any], study_uid: str = "", job_id: int | None = None) -> None:
         """One more row, in the order of the calls."""
         self._rows.append((event.value, study_uid, job_id, actor, _encode(details)))
 
-    def chain(self) -> None:
-        """Write the collected rows behind the head; the write lock of the transaction keeps others from the head."""
+    def reached(self, pack: str, end: int) -> None:
+        """What a pack holds up to byte ``end`` is indexed: start-up need not look at it again."""
+        self._ends[pack] = max(end, self._ends.get(pack, 0))
+
+    def finish(self) -> None:
+        """Write what was collected: ends of packs, then audit rows behind the head, which the write lock keeps others from."""
+        _PACK_END.run_each(self.hot, [{"pack": pack, "end": end} for pack, end in self._ends.items()])
+        self._chain()
+
+    def _chain(self) -> None:
         if not self._rows:
             return
         [(seq, last)] = _HEAD.rows(self.hot, {})

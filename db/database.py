@@ -169,7 +169,7 @@ class Database:
         with _translated(), connection.begin():
             transaction = Transaction(connection, self.now())
             yield transaction
-            transaction.chain()
+            transaction.finish()
 
     def _do_deferred(self) -> None:
         """All or, when one of them is refused, one by one; always in their order. Under the write lock."""

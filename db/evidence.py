@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, insert, literal, or_, select, text, update
 
 from db.audit_rows import Transaction, actor_of
 from db.database import Database
@@ -288,8 +288,9 @@ def _audit(tx: Transaction, event: Event, caller: Caller, given: Evidence, study
 
 
 def _forget(tx: Transaction) -> None:
-    """Statements about studies that never came must not pile up."""
+    """Statements about studies that never came must not pile up. Each is looked at once when it is old enough."""
+    old = and_(text("statements.kept = 0"), statements.c.at < tx.now - _FORGET)  # written out: so SQLite sees that the index fits
     known = _exists(studies, studies.c.study_uid == statements.c.study_uid)
-    old = select(statements.c.statement_id).where(statements.c.at < tx.now - _FORGET, ~known)
-    tx.connection.execute(delete(members).where(members.c.statement_id.in_(old)))
-    tx.connection.execute(delete(statements).where(statements.c.at < tx.now - _FORGET, ~known))
+    tx.connection.execute(update(statements).where(old, known).values(kept=1))
+    tx.connection.execute(delete(members).where(members.c.statement_id.in_(select(statements.c.statement_id).where(old))))
+    tx.connection.execute(delete(statements).where(old))

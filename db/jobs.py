@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 
 from db.acceptances import learn
 from db.audit_rows import Transaction, as_json
@@ -173,6 +173,19 @@ class Jobs:
         with self._database.read(latest=False) as connection:
             rows = connection.execute(select(jobs).where(*terms).order_by(jobs.c.job_id.desc()).limit(limit))
             return [job_of(row) for row in rows]
+
+    def job_counts(self) -> dict[tuple[JobKind, JobState], int]:
+        """How many there are of each kind in each state."""
+        query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.state, jobs.c.kind)
+        with self._database.read(latest=False) as connection:
+            return {(JobKind(kind), JobState(state)): count for kind, state, count in connection.execute(query)}
+
+    def waiting_destinations(self) -> list[str]:
+        """Names of destinations for which deliveries are queued, due or not."""
+        waiting = (jobs.c.state == JobState.QUEUED, jobs.c.kind == JobKind.DELIVER)
+        query = select(jobs.c.destination).where(*waiting).distinct().order_by(jobs.c.destination)
+        with self._database.read(latest=False) as connection:
+            return list(connection.execute(query).scalars())
 
     def artifacts(self, job_id: int) -> list[Artifact]:
         """What an infer job wrote, in the order it named them."""

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from db.audit_rows import Transaction, actor_of, as_json
 from db.database import Database
 from db.habits import opened_again
 from db.rows import stranger_of
-from db.schema import instances, pack_ends, strangers
+from db.schema import pack_ends, strangers
 from db.sql import Sql
 from db.times import seconds, to_micros
 from domain.audit import Event
@@ -39,10 +39,6 @@ _NEW_INSTANCE = Sql(
 _NEW_EVIDENCE = Sql(
     "INSERT INTO evidence (study_uid, revision, kind, subject, details, at)"
     " VALUES (:study_uid, :revision, 'association', :association_id, :details, :now) ON CONFLICT DO NOTHING"
-)
-_PACK_END = Sql(
-    'INSERT INTO pack_ends (pack, "end") VALUES (:pack, :end)'
-    ' ON CONFLICT (pack) DO UPDATE SET "end" = excluded."end" WHERE excluded."end" > pack_ends."end"'
 )
 _OPEN = Sql(
     "INSERT INTO associations (association_id, calling_ae, called_ae, address, opened_at, how)"
@@ -163,12 +159,8 @@ class Receiving:
 
     def indexed(self) -> dict[str, int]:
         """Pack -> end of its last indexed record, in bytes."""
-        by_pack = select(instances.c.pack, func.max(instances.c.offset + instances.c.length)).group_by(instances.c.pack)
         with self._database.read() as connection:
-            ends: dict[str, int] = {row[0]: row[1] for row in connection.execute(by_pack)}
-            for pack, end in connection.execute(select(pack_ends.c.pack, pack_ends.c.end)):
-                ends[pack] = max(end, ends.get(pack, 0))
-        return ends
+            return {row[0]: row[1] for row in connection.execute(select(pack_ends.c.pack, pack_ends.c.end))}
 
 
 def index(tx: Transaction, instance: Instance, quiet_seconds: float, max_wait_seconds: float) -> Receipt:
@@ -177,10 +169,8 @@ def index(tx: Transaction, instance: Instance, quiet_seconds: float, max_wait_se
     copies = _COPIES.rows(tx.hot, {"sop_instance_uid": header.sop_instance_uid})
     receipt = _judge(instance.digest, copies)
     revision = _touch(tx, instance, receipt, seconds(quiet_seconds), seconds(max_wait_seconds))
-    if receipt is Receipt.DUPLICATE:
-        place = instance.place
-        _PACK_END.run(tx.hot, {"pack": place.pack, "end": place.offset + place.length})
-    else:
+    tx.reached(instance.place.pack, instance.place.offset + instance.place.length)
+    if receipt is not Receipt.DUPLICATE:
         _insert(tx, instance, revision, winner=receipt is Receipt.STORED)
     details = {"association": instance.association_id, "digest": instance.digest, "instance": header.sop_instance_uid}
     tx.audit(_EVENTS[receipt], actor_of(instance.caller), details, header.study_uid)

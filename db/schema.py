@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 
 metadata = MetaData()
+NOT_STORED = "event <> 'stored'"  # nearly all audit rows are: an index of the others is small, and no image waits for it
 
 studies = Table(
     "studies",
@@ -15,7 +16,7 @@ studies = Table(
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Index("studies_state", "state"),
-    Index("studies_last_at", "last_at"),
+    Index("studies_last_at", "last_at", "study_uid"),
 )
 
 instances = Table(  # every copy that was kept; at most one of the same SOP Instance UID is the winner
@@ -43,7 +44,7 @@ instances = Table(  # every copy that was kept; at most one of the same SOP Inst
     Index("instances_study", "study_uid", "series_uid"),
 )
 
-pack_ends = Table(  # records without an instance row (duplicates): start-up need not look at them again
+pack_ends = Table(  # how far each pack is indexed, duplicates included: start-up looks at what lies behind
     "pack_ends",
     metadata,
     Column("pack", String, primary_key=True),
@@ -86,9 +87,10 @@ statements = Table(  # what others say belongs to a study; ``study_uid`` is empt
     Column("address", String, nullable=False),
     Column("final", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("kept", Integer, nullable=False, server_default="0"),  # 1: old, and its study came; never looked at again
     Index("statements_subject", "source", "subject", "study_uid", unique=True),
     Index("statements_study", "study_uid"),
-    Index("statements_at", "at"),
+    Index("statements_fresh", "at", sqlite_where=text("kept = 0"), postgresql_where=text("kept = 0")),
 )
 
 members = Table(  # the instances a statement lists: nothing but the key, so thousands of them stay small
@@ -199,7 +201,8 @@ jobs = Table(
     Column("timings", Text, nullable=False, server_default="{}"),
     Column("missing", Text, nullable=False, server_default="[]"),
     Column("priority", Integer, nullable=False, server_default="2"),  # domain.jobs.Priority
-    Index("jobs_queue", "state", "kind", "run_at"),
+    Index("jobs_queue", "state", "kind", "run_at", "destination"),
+    Index("jobs_state", "state"),  # in the order of their numbers
     Index("jobs_study", "study_uid"),
     Index("jobs_parent", "parent_id"),
 )
@@ -230,6 +233,7 @@ sent = Table(  # what the other side said, one row per instance and attempt
     Column("comment", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Index("sent_job", "job_id"),
+    Index("sent_instance", "sop_instance_uid"),
 )
 
 audit = Table(
@@ -244,6 +248,7 @@ audit = Table(
     Column("details", Text, nullable=False),
     Column("hash", String, nullable=False),
     Index("audit_study", "study_uid"),
+    Index("audit_event", "event", sqlite_where=text(NOT_STORED), postgresql_where=text(NOT_STORED)),
     Index("audit_job", "job_id", sqlite_where=text("job_id IS NOT NULL"), postgresql_where=text("job_id IS NOT NULL")),
 )
 

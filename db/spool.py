@@ -150,10 +150,10 @@ class Spool:
         ``indexed`` gives, for each pack, the end of its last indexed record (``Store.indexed``). Packs of the associations
         ``elsewhere`` are left alone: another process writes them just now, and what looks torn is only unfinished.
         """
-        found = sorted(path.relative_to(self._root).as_posix() for path in self._root.glob("??/*/*.pack"))
-        for name in sorted(indexed.keys() - set(found)):
+        found = dict(_packs(self._root))
+        for name in sorted(indexed.keys() - found.keys()):
             yield Torn(name, 0, indexed[name], "the pack is missing")
-        for name in found:
+        for name in sorted(name for name, size in found.items() if size != indexed.get(name, 0) or not size):
             if name.rpartition("/")[2].partition(".")[0] in elsewhere:
                 continue
             start = indexed.get(name, 0)
@@ -254,6 +254,29 @@ class Spool:
             pack.busy = False
             if pack.closing or pack.broken:
                 pack.close()
+
+
+def _packs(root: Path) -> Iterator[tuple[str, int]]:
+    """Name and size in bytes of each pack. There are as many as studies: nothing is opened, and no ``Path`` made."""
+    for top in _folders(root):
+        for study in _folders(top) if len(top.name) == 2 else ():
+            with os.scandir(study) as files:
+                for file in files:
+                    if file.name.endswith(".pack"):
+                        yield f"{top.name}/{study.name}/{file.name}", _size(file)
+
+
+def _size(file: os.DirEntry[str]) -> int:
+    """-1 when the disk does not tell: who looks closer then says why."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _folders(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return [entry for entry in found if entry.is_dir()]
 
 
 def _nothing(_: Path) -> int:

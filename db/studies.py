@@ -101,11 +101,17 @@ class Studies:
 
     def studies(self, limit: int = 100, state: StudyState | None = None, latest: bool = True) -> list[Study]:
         """The newest first; ``latest``: see ``Database.read``."""
-        query = with_counts().order_by(studies.c.last_at.desc(), studies.c.study_uid).limit(limit)
+        query = with_counts().order_by(studies.c.last_at.desc(), studies.c.study_uid.desc()).limit(limit)  # as the index has them
         if state is not None:
             query = query.where(studies.c.state == state)
         with self._database.read(latest) as connection:
             return [study_of(row) for row in connection.execute(query)]
+
+    def study_counts(self) -> dict[StudyState, int]:
+        """How many there are in each state."""
+        query = select(studies.c.state, func.count()).group_by(studies.c.state).order_by(studies.c.state)
+        with self._database.read() as connection:
+            return {StudyState(state): count for state, count in connection.execute(query)}
 
     def study(self, uid: str, latest: bool = True) -> Study | None:
         """One study, or None; ``latest``: see ``Database.read``."""

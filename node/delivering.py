@@ -12,7 +12,6 @@ from delivery import dicom, dicomweb, folder
 from domain.destinations import Delivered, Destination, Sent
 from domain.errors import TransientError
 from domain.jobs import Job, JobKind
-from domain.moves import JobState
 from node.backoff import pause
 from node.config import Settings
 from node.holding import LEASE_SECONDS, Held, Holding, failure, words
@@ -69,9 +68,9 @@ class Delivering:
 
     def _names(self) -> list[str]:
         """Configured destinations, and those that only waiting jobs know (senders, and what is configured no more)."""
-        waiting = self._store.jobs(kind=JobKind.DELIVER, state=JobState.QUEUED)
+        waiting = self._store.waiting_destinations()
         configured = [destination.name for destination in self.settings.destinations]
-        return list(dict.fromkeys([*configured, *(job.destination for job in reversed(waiting))])) if waiting else []
+        return list(dict.fromkeys([*configured, *waiting])) if waiting else []
 
     def _claim(self, name: str) -> bool:
         started = False

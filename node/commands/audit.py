@@ -5,7 +5,6 @@ import contextlib
 import csv
 import json
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -33,10 +32,7 @@ def register(commands: Commands) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    store = store_of(args)
-    filtered = args.study is not None or args.event is not None
-    start = 0 if filtered else max(0, store.head()[0] - args.limit)
-    rows = list(deque(store.audit(study_uid=args.study, event=args.event, after=start), maxlen=args.limit))
+    rows = store_of(args).newest(args.limit, args.event, args.study)
     if args.json:
         show_json(rows)
     else:

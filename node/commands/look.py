@@ -34,8 +34,8 @@ def _status(args: argparse.Namespace) -> int:
     from node.lock import is_locked
 
     settings, store = settings_of(args), store_of(args)
-    studies = Counter(str(study.state) for study in store.studies(limit=ALL))
-    jobs = Counter(f"{job.kind} {job.state}" for job in store.jobs(limit=ALL))
+    studies = {str(state): count for state, count in store.study_counts().items()}
+    jobs = {f"{kind} {state}": count for (kind, state), count in store.job_counts().items()}
     about = {
         "running": is_locked(settings.node.data_dir),
         "ae_title": settings.scp.ae_title,
