@@ -54,7 +54,11 @@ class Record:
         terms = [audit.c[name] == value for name, value in wanted.items() if value is not None]
         terms += [audit.c.at >= to_micros(since)] if since else []
         terms += [audit.c.at < to_micros(until)] if until else []
-        return self._rows(terms, after, limit)
+        return map(_row, self._rows(terms, after, limit))
+
+    def chain(self) -> Iterator[Row[Any]]:
+        """Every row as it is kept, oldest first: its times are microseconds, nothing is converted."""
+        return self._rows([], _BEFORE_ALL, None)
 
     def newest(self, limit: int, event: str | None = None, study_uid: str | None = None) -> list[AuditRow]:
         """The newest rows, oldest of them first."""
@@ -79,7 +83,7 @@ class Record:
             highest = connection.execute(select(func.max(audit.c.seq))).scalar_one()
         return rows, last, highest or 0
 
-    def _rows(self, terms: list[ColumnElement[bool]], after: int, limit: int | None) -> Iterator[AuditRow]:
+    def _rows(self, terms: list[ColumnElement[bool]], after: int, limit: int | None) -> Iterator[Row[Any]]:
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(_PAGE, limit)
             with self._database.read() as connection:
@@ -91,9 +95,9 @@ class Record:
             limit = None if limit is None else limit - size
 
 
-def _page(connection: Connection, terms: list[ColumnElement[bool]], after: int, size: int) -> list[AuditRow]:
+def _page(connection: Connection, terms: list[ColumnElement[bool]], after: int, size: int) -> Sequence[Row[Any]]:
     query = select(audit).where(audit.c.seq > after, *terms).order_by(audit.c.seq).limit(size)
-    return [_row(row) for row in connection.execute(query)]
+    return connection.execute(query).all()
 
 
 def _row(row: Row[Any]) -> AuditRow:
@@ -104,26 +108,29 @@ def verify(store: Record) -> Verification:
     """Walk the whole chain, in constant memory. Rows appended while it walks are left for the next time."""
     count, head, highest = store.head()
     last, seen = START, 0
-    for row in store.audit(after=_BEFORE_ALL):
-        if row.seq > count:
+    for row in store.chain():
+        seq, *fields, written = tuple(row)
+        if seq > count:
             break
-        wrong = _wrong(row, seen + 1, last)
+        wrong = _misplaced(seq, seen + 1) or _changed(written, last, seq, *fields)
         if wrong:
-            return Verification(count, min(row.seq, seen + 1), wrong, head)
-        last, seen = row.hash, row.seq
+            return Verification(count, min(seq, seen + 1), wrong, head)
+        last, seen = written, seq
     return Verification(count, *_end(count, head, highest, last, seen), head)
 
 
-def _wrong(row: AuditRow, expected: int, last: str) -> str:
-    if row.seq != expected:
-        what = (
-            "was put in before the first row" if row.seq < expected else f"comes where row {expected} should: that one is missing"
-        )
-        return f"row {row.seq} {what}"
-    fields = (row.seq, to_micros(row.at), row.event, row.study_uid, row.job_id, row.actor, row.details)
-    if row.hash != row_hash(last, *fields):
-        return f"row {row.seq} was changed or put in, or a row before it was exchanged"
-    return ""
+def _misplaced(seq: int, expected: int) -> str:
+    if seq == expected:
+        return ""
+    if seq < expected:
+        return f"row {seq} was put in before the first row"
+    return f"row {seq} comes where row {expected} should: that one is missing"
+
+
+def _changed(written: str, last: str, seq: int, *fields: Any) -> str:
+    if written == row_hash(last, seq, *fields):
+        return ""
+    return f"row {seq} was changed or put in, or a row before it was exchanged"
 
 
 def _end(count: int, head: str, highest: int, last: str, seen: int) -> tuple[int | None, str]:

@@ -239,7 +239,8 @@ def requeue(tx: Transaction, which: ColumnElement[bool], reason: str) -> list[Jo
 
 
 def _waiting(kind: JobKind, destination: str | None, without: frozenset[str], least: Priority, now: int) -> Any:
-    terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now, jobs.c.priority <= int(least)]
+    urgent = jobs.c.priority.in_([int(each) for each in Priority if each <= least])  # one by one: see the index jobs_queue
+    terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now, urgent]
     if without:
         terms.append(jobs.c.model_id.not_in(sorted(without)))
     if destination is not None:

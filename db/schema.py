@@ -201,7 +201,7 @@ jobs = Table(
     Column("timings", Text, nullable=False, server_default="{}"),
     Column("missing", Text, nullable=False, server_default="[]"),
     Column("priority", Integer, nullable=False, server_default="2"),  # domain.jobs.Priority
-    Index("jobs_queue", "state", "kind", "run_at", "destination"),
+    Index("jobs_queue", "state", "kind", "priority", "run_at", "destination"),
     Index("jobs_state", "state"),  # in the order of their numbers
     Index("jobs_study", "study_uid"),
     Index("jobs_parent", "parent_id"),

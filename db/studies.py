@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, delete, exists, func, insert, or_, select, update
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
@@ -101,9 +101,10 @@ class Studies:
 
     def studies(self, limit: int = 100, state: StudyState | None = None, latest: bool = True) -> list[Study]:
         """The newest first; ``latest``: see ``Database.read``."""
-        query = with_counts().order_by(studies.c.last_at.desc(), studies.c.study_uid.desc()).limit(limit)  # as the index has them
-        if state is not None:
-            query = query.where(studies.c.state == state)
+        terms = [] if state is None else [studies.c.state == state]
+        newest = select(studies).where(*terms).order_by(studies.c.last_at.desc(), studies.c.study_uid.desc()).limit(limit)
+        found = newest.subquery("newest")  # images are counted of these, and not of all that might have been among them
+        query = with_counts(found).order_by(found.c.last_at.desc(), found.c.study_uid.desc())
         with self._database.read(latest) as connection:
             return [study_of(row) for row in connection.execute(query)]
 
@@ -142,12 +143,12 @@ class Studies:
             return [evidence_of(row) for row in connection.execute(query)]
 
 
-def with_counts() -> Select[Any]:
+def with_counts(some: FromClause = studies) -> Select[Any]:
     """Studies with the counts ``series`` and ``instances`` of what counts."""
-    winners = and_(instances.c.study_uid == studies.c.study_uid, instances.c.winner == 1)
+    winners = and_(instances.c.study_uid == some.c.study_uid, instances.c.winner == 1)
     series = select(func.count(instances.c.series_uid.distinct())).where(winners).scalar_subquery()
     images = select(func.count()).select_from(instances).where(winners).scalar_subquery()
-    return select(studies, series.label("series"), images.label("instances"))
+    return select(some, series.label("series"), images.label("instances"))
 
 
 def _is_due(now: int) -> ColumnElement[bool]:

@@ -4,15 +4,16 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from bench.archives import CALLER, fill, study_uid
 from db.engine import open_engine, open_store
+from db.sql import Hot
 from db.store import Store
 from domain.audit import Event
 from domain.destinations import Sent
@@ -21,9 +22,8 @@ from domain.jobs import JobKind, NewJob
 from domain.moves import JobState, StudyState
 from tests.db.nouns import Clock, answer, claimed, instance, model, new_store, settled
 
-SMALL: Final = frozenset(
-    {"audit_head", "alembic_version", "habits", "strangers", "admissions", "acceptances", "reports", "CONSTANT"}
-)
+SMALL: Final = frozenset({"audit_head", "alembic_version", "habits", "strangers", "admissions", "acceptances", "reports"})
+GIVEN: Final = frozenset({"CONSTANT", "newest"})  # rows that were chosen already
 STUDY: Final = study_uid(11)
 
 
@@ -42,32 +42,84 @@ def grown(archive: Path, clock: Clock) -> Iterator[Store]:
 
 
 @contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    """Everything SQLite is asked meanwhile, values written out."""
-    said: list[str] = []
+def each_connection(store: Store, begin: Callable[[Any], None], end: Callable[[Any], None]) -> Iterator[None]:
+    """``begin`` for the driver's connections, those that are opened meanwhile too; ``end`` for all of them afterwards."""
     database = store._database
-    writers = [connection.connection.driver_connection for connection in (database._durable, database._receiving)]
-    raw: list[Any] = [*writers]
+    raw: list[Any] = [connection.connection.driver_connection for connection in (database._durable, database._receiving)]
 
     def checked_out(connection: Any, *_: object) -> None:
         raw.append(connection)
-        connection.set_trace_callback(said.append)
+        begin(connection)
 
     event.listen(database._engine, "checkout", checked_out)
-    for connection in writers:
-        assert connection is not None
-        connection.set_trace_callback(said.append)
-    yield said
+    for connection in raw:
+        begin(connection)
+    yield
     event.remove(database._engine, "checkout", checked_out)
     for connection in raw:
-        connection.set_trace_callback(None)
+        end(connection)
+
+
+class Heard:
+    """A cursor of the driver that keeps what it is asked (``db.sql`` works on it directly)."""
+
+    def __init__(self, cursor: Any, said: list[str]) -> None:
+        self._cursor, self._said = cursor, said
+
+    def execute(self, words: str, values: object) -> Any:
+        self._said.append(words)
+        return self._cursor.execute(words, values)
+
+    def executemany(self, words: str, values: object) -> Any:
+        self._said.append(words)
+        return self._cursor.executemany(words, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """Everything SQLite is asked meanwhile, with a question mark for each value: with values its plan could be a better one."""
+    said: list[str] = []
+
+    def heard(connection: object, cursor: object, words: str, *_: object) -> None:
+        said.append(words)
+
+    def begin(hot: Hot, connection: Connection) -> None:
+        hot.dialect, hot.cursor = connection.dialect, Heard(connection.connection.cursor(), said)
+
+    event.listen(store._database._engine, "before_cursor_execute", heard)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hot, "__init__", begin)
+        yield said
+    event.remove(store._database._engine, "before_cursor_execute", heard)
+
+
+def steps(store: Store, look: Callable[[Store], object]) -> int:
+    """Instructions of SQLite's machine that a look takes: the same number each time, unlike seconds."""
+    taken = [0]
+
+    def one() -> None:
+        taken[0] += 1
+
+    def count(raw: Any) -> None:
+        raw.set_progress_handler(one, 1)
+
+    with each_connection(store, count, lambda raw: raw.set_progress_handler(None, 0)):
+        look(store)
+    return taken[0]
 
 
 def plans(file: Path, said: list[str]) -> list[tuple[str, str]]:
     """Each statement with each line of its plan."""
     connection = sqlite3.connect(file)
     asked = dict.fromkeys(words for words in said if words.split(None, 1)[0] in ("SELECT", "UPDATE", "DELETE", "INSERT"))
-    found = [(words, line[3]) for words in asked for line in connection.execute(f"EXPLAIN QUERY PLAN {words}")]
+    found = [
+        (words, line[3])
+        for words in asked
+        for line in connection.execute(f"EXPLAIN QUERY PLAN {words}", [None] * words.count("?"))
+    ]
     connection.close()
     return found
 
@@ -75,7 +127,9 @@ def plans(file: Path, said: list[str]) -> list[tuple[str, str]]:
 def walks(file: Path, said: list[str]) -> list[tuple[str, str]]:
     """Statements that read a whole table or index of those that grow."""
     scanned = re.compile(r"SCAN (\w+)")
-    return [(line, words) for words, line in plans(file, said) if (hit := scanned.match(line)) and hit.group(1) not in SMALL]
+    return [
+        (line, words) for words, line in plans(file, said) if (hit := scanned.match(line)) and hit.group(1) not in SMALL | GIVEN
+    ]
 
 
 def member(study: str, number: int) -> Member:
@@ -145,11 +199,17 @@ def test_lists_take_the_newest_rows_from_an_index_and_sort_nothing(grown: Store,
     with statements(grown) as said:
         assert [job.job_id for job in grown.jobs(limit=2)] == [35, 34]
         assert len(grown.jobs(state=JobState.DONE, limit=3)) == 3
-        assert len(grown.studies(2)) == 2
         assert [row.seq for row in grown.newest(2)] == [grown.head()[0] - 1, grown.head()[0]]
     lines = [line for _, line in plans(archive / "ancilla.db", said)]
     assert not [line for line in lines if line == "USE TEMP B-TREE FOR ORDER BY"]
     assert [line for line in lines if line.startswith("SEARCH jobs")] == ["SEARCH jobs USING INDEX jobs_state (state=?)"]
+
+
+def test_the_newest_studies_are_the_last_of_an_index(grown: Store, archive: Path) -> None:
+    with statements(grown) as said:
+        assert [study.study_uid for study in grown.studies(2)] == [study_uid(11), study_uid(10)]
+    lines = [line for _, line in plans(archive / "ancilla.db", said)]
+    assert lines[:3] == ["CO-ROUTINE newest", "SCAN studies USING INDEX studies_last_at", "SCAN newest"]
 
 
 def test_status_counts_what_an_index_says_without_reading_rows(grown: Store, archive: Path) -> None:
@@ -209,6 +269,58 @@ def test_an_old_statement_about_a_study_that_came_is_looked_at_once(store: Store
     assert raw.execute("SELECT subject, kept FROM statements ORDER BY subject").fetchall() == [("9.1", 1), ("9.3", 0)]
     assert raw.execute("SELECT count(*) FROM members").fetchone() == (2,)
     raw.close()
+
+
+def test_the_next_job_is_found_in_as_many_steps_however_many_wait(store: Store, clock: Clock) -> None:
+    def wait(first: int, last: int) -> None:
+        for number in range(first, last):
+            settled(store, clock, model(study=f"1.{number}"), study=f"1.{number}", number=number)
+
+    wait(0, 3)
+    few = steps(store, lambda store: store.waits(JobKind.INFER))
+    wait(3, 40)
+    many = steps(store, lambda store: store.waits(JobKind.INFER))
+    assert 20 < many < few * 1.2
+
+
+def test_jobs_that_wait_for_later_cost_no_step(store: Store, clock: Clock) -> None:
+    def put_off(first: int, last: int) -> None:
+        for number in range(first, last):
+            settled(store, clock, model(study=f"1.{number}"), study=f"1.{number}", number=number)
+            store.retry(claimed(store), "later", clock() + timedelta(days=1))
+
+    put_off(0, 3)
+    few = steps(store, lambda store: store.waits(JobKind.INFER))
+    put_off(3, 30)
+    assert steps(store, lambda store: store.waits(JobKind.INFER)) == few > 20
+
+
+def test_images_are_counted_of_the_studies_that_are_asked_for_and_no_others(store: Store) -> None:
+    def receive(first: int, last: int) -> None:
+        for number in range(first, last):
+            store.received(instance(number, f"1.{number}"), 30, 600)
+
+    def look(store: Store) -> object:
+        return store.studies(2, StudyState.RECEIVING)
+
+    receive(0, 2)
+    few = steps(store, look)
+    receive(2, 40)
+    each = (steps(store, look) - few) / 38
+    one = steps(store, lambda store: store.study("1.1"))
+    assert 0 < each < one / 3  # a study that is only sorted costs less than one whose images are counted
+
+
+def test_a_receipt_takes_as_many_steps_in_a_larger_archive(store: Store) -> None:
+    def receive(first: int, last: int) -> None:
+        for number in range(first, last):
+            store.received(instance(number, f"1.{number}", association=f"a{number}"), 30, 600)
+
+    receive(0, 3)
+    few = steps(store, lambda store: store.received(instance(1001, "7.1", association="b1"), 30, 600))
+    receive(3, 60)
+    many = steps(store, lambda store: store.received(instance(1002, "7.2", association="b2"), 30, 600))
+    assert 100 < many < few * 1.1
 
 
 def test_destinations_with_waiting_deliveries_are_named_once_however_many_wait(store: Store, clock: Clock) -> None:
