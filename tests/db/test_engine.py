@@ -4,13 +4,18 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from db import engine as engine_module
+from db import migrate
 from db.audit import verify
 from db.engine import open_engine, open_store
 from db.schema import metadata
@@ -62,6 +67,22 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(tmp_path: Pa
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_the_newest_revision_is_the_last_of_the_chain_of_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    assert migrate.newest() == ScriptDirectory.from_config(config).get_current_head()
+
+
+def test_a_database_of_this_version_is_opened_without_the_machinery_of_migrations(tmp_path: Path, clock: Clock) -> None:
+    new_store(tmp_path, clock).close()
+    words = (
+        "import sys; from pathlib import Path; from db.engine import open_store; "
+        "open_store(Path(sys.argv[1]), None).close(); sys.exit('alembic' in sys.modules)"
+    )
+    file = str(tmp_path / "ancilla.db")
+    assert subprocess.run([sys.executable, "-c", words, file], cwd=Path(migrate.__file__).parents[1], check=False).returncode == 0
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, clock: Clock) -> None:
