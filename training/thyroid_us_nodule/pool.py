@@ -11,7 +11,7 @@ from training.thyroid_us_nodule import phantom
 from training.thyroid_us_nodule.nodule import Nodule
 
 CHUNK = 250
-TRAIN_CHUNKS = 49  # seeds 0 up to CHUNK * TRAIN_CHUNKS are trained on; test seeds begin at TEST_SEED
+TRAIN_CHUNKS = 100  # seeds 0 up to CHUNK * TRAIN_CHUNKS are trained on; test seeds begin at TEST_SEED
 TEST_SEED, TEST_COUNT = 1_000_000, 200
 VALIDATION_SEED, VALIDATION_COUNT = 3_000_000, 300  # what choices are made with: weights, thresholds, precision
 CALIBRATION_SEED, CALIBRATION_COUNT = 4_000_000, 200  # what the quantiser looks at
