@@ -1,6 +1,7 @@
 """``python -m bench NAME``: our speed beside that of others, measured here and now."""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from bench import priority
 from bench.rows import Row, UnmeasurableError, as_json, as_table
+from node.worker import SMALL_PAGES
 
 FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be memory, where a sync costs nothing
 
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=100, help="scale: images in each study (100)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
     options = parser.parse_args(arguments)
+    os.environ.setdefault(*SMALL_PAGES)  # as in a worker; NumPy is not imported yet
     if options.first:
         priority.want()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 from domain.errors import PermanentError, TransientError
 
+# Read when NumPy is imported. Memory of a volume now and then waits until the kernel has put huge pages together.
+SMALL_PAGES = ("NUMPY_MADVISE_HUGEPAGE", "0")
 NICE = 3  # one thread that receives then gets a whole core, however many compute (weights 1024 and 526)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -23,6 +25,7 @@ def serve_tasks(pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with(parent)
     os.nice(NICE)
+    os.environ.setdefault(*SMALL_PAGES)
     warnings.simplefilter("ignore")  # those of pydicom quote values of the data set
     while True:
         try:

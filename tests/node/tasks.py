@@ -19,6 +19,10 @@ def modules() -> set[str]:
     return {name.partition(".")[0] for name in sys.modules}
 
 
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 def leave(code: int) -> None:
     os._exit(code)
 

@@ -53,6 +53,16 @@ def test_a_worker_imports_nothing_heavy_before_it_is_asked_to(pool: Pool) -> Non
     assert not pool.submit(tasks.modules).result(30) & {"numpy", "pydicom", "openvino", "sqlalchemy", "pynetdicom"}
 
 
+def test_arrays_of_a_worker_lie_in_small_pages_before_numpy_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, value = worker.SMALL_PAGES
+    monkeypatch.delenv(name, raising=False)
+    pool = Pool(1)
+    try:
+        assert pool.submit(tasks.variable, name).result(30) == value
+    finally:
+        pool.shutdown()
+
+
 def test_an_exception_of_the_task_is_the_exception_of_the_future(pool: Pool) -> None:
     with pytest.raises(ValueError, match="no"):
         pool.submit(tasks.refuse).result(30)
