@@ -9,11 +9,11 @@ from db.audit_rows import Transaction, as_json
 from db.database import Database
 from db.evidence import HOLDS
 from db.habits import SETTLED
-from db.job_moves import insert_job, move_job
+from db.job_moves import move_job
 from db.receiving import move_study
 from db.rows import job_of
 from db.schema import evidence, jobs, studies
-from db.studies import input_digest, with_counts
+from db.studies import input_digest, queue, with_counts
 from domain.audit import Event
 from domain.errors import TransientError
 from domain.jobs import Job, JobKind, NewJob
@@ -85,19 +85,8 @@ def _anew(tx: Transaction, row: Row[Any], revision: int, job: NewJob) -> int:
     same = and_(jobs.c.study_uid == row.study_uid, jobs.c.kind == JobKind.INFER, jobs.c.model_id == job.model_id)
     for old in tx.connection.execute(select(jobs).where(same, jobs.c.state.in_(_OPEN)).order_by(jobs.c.job_id)).all():
         move_job(tx, job_of(old), JobMove.CANCEL, "node", {"reason": f"superseded by revision {revision}"})
-    return insert_job(
-        tx,
-        kind=JobKind.INFER,
-        study_uid=row.study_uid,
-        revision=revision,
-        model_id=job.model_id,
-        package_digest=job.package_digest,
-        series_uids=job.series_uids,
-        input_digest=input_digest(tx.connection, row.study_uid, revision, job.series_uids),
-        destinations=job.destinations,
-        missing=job.missing,
-        priority=job.priority,
-    )
+    digest = input_digest(tx.connection, row.study_uid, revision, job.series_uids)
+    return queue(tx, row.study_uid, revision, job, digest)
 
 
 def _again(tx: Transaction, job: Job, destinations: Sequence[str], actor: str) -> int:

@@ -221,7 +221,12 @@ def _queue(tx: Transaction, study_uid: str, revision: int, job: NewJob) -> None:
     if digest == _last_input(tx.connection, study_uid, job):
         tx.audit(Event.UNCHANGED, "node", {"input": digest, "model": job.model_id, "revision": revision}, study_uid)
         return
-    insert_job(
+    queue(tx, study_uid, revision, job, digest)
+
+
+def queue(tx: Transaction, study_uid: str, revision: int, job: NewJob, digest: str) -> int:
+    """A new infer job for what a revision shows; ``digest`` is its ``input_digest``. Returns its id."""
+    return insert_job(
         tx,
         kind=JobKind.INFER,
         study_uid=study_uid,

@@ -11,6 +11,7 @@ from delivery import retrieving
 from domain.destinations import Destination
 from domain.errors import TransientError
 
+_PARTIAL: Final = 206  # some of what was asked for (PS3.18 8.5)
 _MOST_PARTS: Final = 1_000_000
 _MOST_BYTES: Final = 200_000_000_000  # of one study
 
@@ -21,6 +22,7 @@ class WebArchive:
     def __init__(self, destination: Destination, query: Sequence[tuple[str, str]] = ()) -> None:
         self._destination, self._query = destination, query
         self._studies: dict[str, None] = {}
+        self._listed = ("", 0)  # the study ``mark`` was asked for last, and how many instances the archive lists of it
         self.other = self.damaged = 0
         self.named: list[str] = []
 
@@ -36,16 +38,23 @@ class WebArchive:
 
     def mark(self, study_uid: str) -> str:
         """SHA-256 (hex) over the SOP Instance UIDs: an instance never changes under its UID (PS3.5 9)."""
-        found = sorted(retrieving.instances(self._destination, study_uid))
+        found = sorted(set(retrieving.instances(self._destination, study_uid)))
+        self._listed = (study_uid, len(found))
         return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
     def fetch(self, study_uid: str, folder: Path) -> list[Path]:
-        """One file for each part. Raises TransientError when the archive breaks off, PermanentError when it refuses."""
+        """One file for each part. Raises TransientError when the archive breaks off or gives back less than it lists (a part of
+        a study would be answered like the whole), PermanentError when it refuses."""
         with retrieving.study(self._destination, study_uid) as arriving:
             try:
-                return _unpacked(Splitter(_boundary(arriving.content_type), _MOST_PARTS), arriving.pieces, folder)
+                found = _unpacked(Splitter(_boundary(arriving.content_type), _MOST_PARTS), arriving.pieces, folder)
             except MultipartError as error:
                 raise TransientError(f"{self._destination.name} sent a study that cannot be read: {error}") from None
+            status = arriving.status
+        listed = self._listed[1] if self._listed[0] == study_uid else 0
+        if len(found) < listed or (status == _PARTIAL and not listed):
+            raise TransientError(f"{self._destination.name} gave back {len(found)} of {listed or 'more'} instances")
+        return found
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -1,5 +1,6 @@
 """What a batch is pointed at: archives that are asked over the network, and what cannot be meant."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,36 @@ def test_parts_become_files_under_numbers(tmp_path: Path) -> None:
         found = WebArchive(to(f"http://127.0.0.1:{server.port}")).fetch("1.2", tmp_path)
     assert [path.name for path in found] == ["000000.dcm", "000001.dcm", "000002.dcm"]
     assert [path.read_bytes() for path in found] == files
+
+
+@pytest.mark.parametrize(("status", "sent", "whole"), [(200, 3, True), (206, 3, True), (200, 2, False), (206, 2, False)])
+def test_a_study_with_less_than_the_archive_lists_is_not_taken_for_a_whole_one(
+    tmp_path: Path, status: int, sent: int, whole: bool
+) -> None:
+    kind = 'multipart/related; type="application/dicom"; boundary=x'
+    listed = json.dumps([{"00080018": {"Value": [f"1.2.{n}"]}} for n in range(3)]).encode()
+
+    def answer(request: Handler) -> None:
+        if "/instances" in request.path:
+            says(200, listed)(request)
+        else:
+            says(status, body([b"one"] * sent), **{"Content-Type": kind})(request)
+
+    with serving(answer) as server:
+        archive = WebArchive(to(f"http://127.0.0.1:{server.port}"))
+        assert archive.mark("1.2")
+        if whole:
+            assert len(archive.fetch("1.2", tmp_path)) == 3
+        else:
+            with pytest.raises(TransientError, match="gave back 2 of 3 instances"):
+                archive.fetch("1.2", tmp_path)
+
+
+def test_partial_content_of_a_study_that_nobody_listed_is_not_a_whole_one(tmp_path: Path) -> None:
+    kind = 'multipart/related; type="application/dicom"; boundary=x'
+    partial = says(206, body([b"one"]), **{"Content-Type": kind})
+    with serving(partial) as server, pytest.raises(TransientError, match="gave back 1 of more instances"):
+        WebArchive(to(f"http://127.0.0.1:{server.port}")).fetch("1.2", tmp_path)
 
 
 def test_a_destination_of_the_configuration_is_asked_with_its_own_secret(tmp_path: Path) -> None:

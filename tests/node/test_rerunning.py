@@ -1,11 +1,7 @@
 """An operator has a study judged again: what is new supersedes, what stands is sent again, the rest is refused."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,6 @@ from domain.jobs import JobKind, Outcome
 from domain.moves import JobState
 from node.__main__ import main
 from node.app import Node
-from node.config import load
 from node.loaded import Model
 from node.orders import Orders
 from node.rerunning import Action, Decision, Rerunning
@@ -27,7 +22,7 @@ from tests.ct_series import Series, part10
 from tests.inference import small_package
 from tests.node.configuration import TEXT, settings
 from tests.node.stage import GOOD, STUDY, Stage
-from tests.node.test_app import results, send, until
+from tests.node.test_app import results, running, send, until
 from tests.sr_writer.reading import groups, tracking
 
 Capture = pytest.CaptureFixture[str]
@@ -227,21 +222,6 @@ def toml(tmp_path: Path) -> Path:
     folder = '[[destination]]\nname = "pacs"\nkind = "folder"\npath = "out"\n'
     (tmp_path / "node.toml").write_text(head + folder + tail[tail.index("[compute]") :])
     return tmp_path / "node.toml"
-
-
-@contextmanager
-def running(toml: Path) -> Iterator[tuple[Node, int]]:
-    node, stop = Node(load(toml), lambda: datetime.now(UTC)), threading.Event()
-    loop = threading.Thread(target=node.run, args=(stop,))
-    port = node.start()
-    loop.start()
-    try:
-        yield node, port
-    finally:
-        stop.set()
-        node.wake()
-        loop.join()
-        node.stop()
 
 
 def ask(toml: Path, capsys: Capture, study: str) -> Any:
