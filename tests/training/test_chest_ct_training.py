@@ -7,7 +7,7 @@ import openvino as ov
 import pytest
 import torch
 
-from training.chest_ct_opacity import augment, blend, calibrate, favour, pool, resume
+from training.chest_ct_opacity import augment, blend, calibrate, favour, painted, pool, resume
 from training.chest_ct_opacity.network import Network
 from training.chest_ct_opacity.where import PACKAGE
 
@@ -92,3 +92,18 @@ def test_training_keeps_settled_batch_norms_and_notes_what_it_did(tmp_path: Path
     assert held["history"] == "10 batches of 16, then 1 batches of 2"
     assert torch.equal(held["network"]["stem.1.running_mean"], first.state_dict()["stem.1.running_mean"])
     assert not torch.equal(held["network"]["stem.0.weight"], first.state_dict()["stem.0.weight"])
+
+
+def test_a_slice_beside_an_opacity_is_likelier_affected_than_one_far_away():
+    share = np.zeros(21)
+    share[10] = 0.3
+    found = painted.likely(share, 5.0)
+    assert found[10] > found[9] > found[8] > found[0] == 0
+    assert found[11] == pytest.approx(found[9])
+    assert found.sum() == pytest.approx(0.3)
+    nearer = painted.likely(share, 2.5)
+    assert nearer[9] / nearer[10] > found[9] / found[10]
+
+
+def test_the_last_slice_has_itself_for_a_neighbour():
+    assert painted.likely(np.full(5, 0.2), 4.0) == pytest.approx(0.2)
