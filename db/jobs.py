@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, o
 from db.acceptances import learn
 from db.audit_rows import Transaction, as_json
 from db.database import Database
+from db.gone import refuse_purged
 from db.job_moves import insert_job, move_job
 from db.rows import artifact_of, job_of
 from db.schema import artifacts, jobs, sent
@@ -143,10 +144,13 @@ class Jobs:
             move_job(tx, _get(tx, job_id), JobMove.CANCEL, actor, {"reason": "cancelled by an operator"})
 
     def revive(self, job_id: int, actor: str) -> None:
-        """An operator starts an ended job again, with all its attempts. Raises PermanentError."""
+        """An operator starts an ended job again, with all its attempts. Raises PermanentError, also when what it is about was
+        purged."""
         with self._database.write() as tx:
             fresh = {"attempts": 0, "run_at": tx.now, "reason": ""}
-            move_job(tx, _get(tx, job_id), JobMove.REVIVE, actor, fresh)
+            job = _get(tx, job_id)
+            refuse_purged(tx.connection, job)
+            move_job(tx, job, JobMove.REVIVE, actor, fresh)
 
     def job(self, job_id: int) -> Job | None:
         """One job, or None."""

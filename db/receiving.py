@@ -220,7 +220,8 @@ def _touch(tx: Transaction, instance: Instance, receipt: Receipt, quiet: int, ma
                 return int(values["revision"])
             state, deadline = move_study(state, StudyMove.REOPEN), tx.now + max_wait
             values["revision"] += 1
-            opened_again(tx, study_uid, int(values["revision"]) - 1)
+            if found[0][0] != StudyState.PURGED:  # what comes after its images were deleted says nothing about the device
+                opened_again(tx, study_uid, int(values["revision"]) - 1)
             tx.audit(Event.REOPENED, "node", {"revision": values["revision"]}, study_uid)
         _TOUCH_STUDY.run(tx.hot, {**values, "state": state, "deadline": deadline})
     _NEW_EVIDENCE.run(tx.hot, {**values, "association_id": instance.association_id, "details": _IS_OPEN})

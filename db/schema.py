@@ -172,6 +172,14 @@ acceptances = Table(  # what a destination takes, as it was found out by sending
     Column("at", BigInteger, nullable=False),
 )
 
+leftovers = Table(  # files of purged studies that are still to be deleted
+    "leftovers",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("study_uid", String, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

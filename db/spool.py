@@ -12,7 +12,8 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,6 +144,27 @@ class Spool:
             while len(self._maps) > _MAPS:
                 self._maps.popitem(last=False)  # views that are still in use keep their own map alive
         return memoryview(mapped)[place.offset : place.offset + place.length]
+
+    def delete(self, packs: Sequence[str]) -> None:
+        """Remove packs for good, whatever has become of them already; nobody may be writing to them. Views that are in use stay
+        readable. Raises TransientError when the disk does not go along."""
+        folders = dict.fromkeys((self._root / pack).parent for pack in packs)
+        with self._lock:
+            for pack in packs:
+                self._maps.pop(pack, None)
+        try:
+            for pack in packs:
+                remove(self._root / pack)
+            for folder in folders:
+                _sync_nearest(folder)
+        except OSError as error:
+            raise disk_error(error) from error
+
+    def let_go(self) -> None:
+        """Give back the space of packs that another process has deleted: a memory map holds it."""
+        with self._lock:
+            for pack in [pack for pack in self._maps if not (self._root / pack).exists()]:
+                del self._maps[pack]
 
     def recover(self, indexed: Mapping[str, int], elsewhere: Collection[str] = ()) -> Iterator[Recovered | Torn]:
         """Walk what lies behind the last indexed byte of each pack. Only before the first writer begins.
@@ -277,6 +299,15 @@ def _size(file: os.DirEntry[str]) -> int:
 def _folders(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as found:
         return [entry for entry in found if entry.is_dir()]
+
+
+def _sync_nearest(folder: Path) -> None:
+    """Make what was removed from a folder durable: in it, or where it was itself until it was empty."""
+    try:
+        sync_folder(folder)
+    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            sync_folder(folder.parent)
 
 
 def _nothing(_: Path) -> int:

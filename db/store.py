@@ -14,6 +14,7 @@ from db.evidence import Testimony
 from db.habits import Habits
 from db.jobs import Jobs, requeue
 from db.patients import Patients
+from db.purges import Purges
 from db.receiving import Receiving, close_association
 from db.reports import Reporting
 from db.reruns import Reruns
@@ -32,7 +33,7 @@ class Recovery:
 
 
 class Store(
-    Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Reruns, Jobs, Reporting, Record
+    Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Reruns, Purges, Jobs, Reporting, Record
 ):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 

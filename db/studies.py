@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, dele
 from db.audit_rows import Transaction, as_json
 from db.database import Database
 from db.evidence import HOLDS, blocked, callers, listed_complete, strongest
+from db.gone import purged_revision
 from db.habits import SETTLED, learn
 from db.job_moves import insert_job, move_job
 from db.receiving import move_study
@@ -253,6 +254,7 @@ def _last_input(connection: Connection, study_uid: str, job: NewJob) -> str | No
         jobs.c.kind == JobKind.INFER,
         jobs.c.model_id == job.model_id,
         jobs.c.package_digest == job.package_digest,
+        jobs.c.revision > purged_revision(connection, study_uid),  # results that are gone do not stand for an answer
         jobs.c.state.not_in([JobState.CANCELLED, JobState.FAILED]),
     )
     query = select(jobs.c.input_digest).where(same).order_by(jobs.c.revision.desc(), jobs.c.job_id.desc()).limit(1)

@@ -23,6 +23,7 @@ class Event(StrEnum):
     SETTLED = "settled"
     REOPENED = "reopened"
     RERUN = "rerun"  # an operator had a closed study judged again
+    PURGED = "purged"  # the images and results of a study were deleted
     UNCHANGED = "unchanged"  # a new revision brought nothing new for this model: no job
     UNMATCHED = "unmatched"  # no rule wanted this study
     QUEUED = "queued"

@@ -9,7 +9,7 @@ class StudyState(StrEnum):
 
     RECEIVING = "receiving"  # images may still come; quiet_at says until when we wait
     COMPLETE = "complete"  # closed, its jobs are queued
-    PURGED = "purged"  # its images were deleted after the PACS had committed to them
+    PURGED = "purged"  # its images and results were deleted (domain.retention says when that may be)
 
 
 class StudyMove(StrEnum):

@@ -17,6 +17,7 @@ from node.commands import (
     lint,
     look,
     models,
+    purge,
     rerun,
     run,
     send,
@@ -24,7 +25,7 @@ from node.commands import (
     setup,
 )
 
-GROUPS = (setup, serve, send, admit, demo, run, batch, lint, look, jobs, rerun, destinations, audit, models, conformance)
+GROUPS = (setup, serve, send, admit, demo, run, batch, lint, look, jobs, rerun, purge, destinations, audit, models, conformance)
 
 
 def parser() -> argparse.ArgumentParser:

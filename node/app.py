@@ -34,8 +34,10 @@ from node.log import event, warn
 from node.notify import notify
 from node.orders import EARLY, PAUSES, SPOOL, Orders, installation_id
 from node.pool import Pool
+from node.purging import Purging, purging_for
 from node.quiet import Quiet
 from node.receiving import peers_of, receiver_for, with_admitted
+from node.retaining import Retention
 from node.runner import Runner
 from node.scanners import Scanners
 from node.settler import Settler
@@ -67,6 +69,8 @@ class Node:
         settings = replace(settings, peers=with_admitted(self._listed, self.store.admissions()))
         self.settings = settings
         self.store.note(Event.NODE_STARTED, "node", configured(settings, self._models))
+        purging = purging_for(settings, self.store, self._spool)
+        self._sweep(purging)
         self._recover()
         study = settings.study
         self._quiet = Quiet(study, self.store.habits())
@@ -111,8 +115,18 @@ class Node:
             clock,
             self._wake,
         )
+        self._retention = Retention(self.store, self._spool, purging, settings, clock)
         self._runner = Runner(
-            self.store, self._settler, inferring, self._delivering, self._awake, warming, accepting, self._committing, self._hurry
+            self.store,
+            self._settler,
+            inferring,
+            self._delivering,
+            self._awake,
+            warming,
+            accepting,
+            self._committing,
+            self._hurry,
+            self._retention,
         )
 
     def start(self) -> int:
@@ -197,6 +211,7 @@ class Node:
 
     def _take(self, settings: Settings) -> None:
         self.settings = self._orders.settings = self._delivering.settings = self._committing.settings = settings
+        self._retention.settings = settings
         self._receiver.admit(peers_of(settings.peers))
 
     def _wake(self) -> None:
@@ -217,6 +232,14 @@ class Node:
 
     def _plane(self, place: Place) -> Dataset | None:
         return plane(self._spool.view(place))
+
+    def _sweep(self, purging: Purging) -> None:
+        """Before packs are looked at: what was purged must not be indexed again. A file that cannot be deleted is known to be
+        indexed to its end, so it stays without harm until it can."""
+        try:
+            purging.sweep()
+        except AncillaError as error:
+            warn("trouble", error=type(error).__name__, at="leftovers")
 
     def _recover(self) -> None:
         """Packs know more than the store after a power cut: what lies behind the last indexed byte is indexed now."""

@@ -139,6 +139,14 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """[retention]. 0: never."""
+
+    days: float = 0.0
+    free_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings:
     """[console]. ``token_file`` None: there are no tokens."""
 
@@ -162,6 +170,7 @@ class Settings:
     compute: ComputeSettings
     delivery: DeliverySettings
     console: ConsoleSettings | None = None  # None: no web server
+    retention: RetentionSettings = RetentionSettings()
     trusted_keys: tuple[str, ...] = ()  # [models]; empty: packages need no signature
 
     def target(self, name: str) -> Destination | None:
@@ -210,9 +219,8 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
     check_sections(document)
     folder = file.parent
     plain = dict(document) | {"scp": {name: value for name, value in document.get("scp", {}).items() if name != "tls"}}
-    one = {
-        name: read_section(name, plain.get(name, {}), name) for name in ("node", "scp", "study", "models", "compute", "delivery")
-    }
+    sections = ("node", "scp", "study", "models", "compute", "delivery", "retention")
+    one = {name: read_section(name, plain.get(name, {}), name) for name in sections}
     scp = ScpSettings(**one["scp"], tls=_tls(document.get("scp", {}), folder))
     settings = Settings(
         file=file,
@@ -224,6 +232,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
         destinations=tuple(_destination(v, i, folder, scp.ae_title) for i, v in enumerate(_blocks(document, "destination"), 1)),
         compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
         delivery=DeliverySettings(**one["delivery"]),
+        retention=RetentionSettings(**one["retention"]),
         console=_console(document["console"], folder) if "console" in document else None,
         trusted_keys=tuple(one["models"]["trusted_keys"]),
     )

@@ -302,6 +302,22 @@ KEYS: Final = (
     Key("compute", "cache_gb", float, 2.0, "how much of that is kept on disk, the newest studies first", between(0, 1e6)),
     Key("delivery", "give_up_hours", float, 72.0, "an unreachable destination is tried for so long", between(0, 8760)),
     Key("delivery", "max_backoff_seconds", float, 900.0, "longest pause between two tries", between(1, 86400)),
+    Key(
+        "retention",
+        "days",
+        float,
+        0.0,
+        "complete studies that nobody touched for so long give their images and results back; 0: never",
+        between(0, 36500),
+    ),
+    Key(
+        "retention",
+        "free_gb",
+        float,
+        0.0,
+        "below this free space they do so earlier, the oldest first, but not within an hour; 0: no",
+        between(0, 1e6),
+    ),
     Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),
     Key("console", "port", int, 8080, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
     Key("console", "stow", bool, False, "true: takes DICOM files by STOW-RS at /dicom-web/studies, see web.md"),
@@ -319,6 +335,7 @@ SECTIONS: Final = {
     "models": "Whose packages are taken; those that came with the product always are. See docs/model-package.md.",
     "compute": "How models run.",
     "delivery": "What happens when a destination cannot be reached.",
+    "retention": "When images are deleted here; never before their answers were delivered. See docs/retention.md.",
     "console": "The web server of this node: /health, and STOW-RS when asked for.",
 }
 OPTIONAL: Final = frozenset({"scp.tls"})  # there only when it is written; a new file has it as a comment

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydicom.dataset import Dataset
 
+from db.gone import purged_words
 from db.spool import Spool
 from db.store import Store
 from domain.acceptance import Trial
@@ -113,7 +114,8 @@ class Rerunning:
         if study.state is StudyState.RECEIVING:
             raise PermanentError(f"study {study_uid} is still being received; it is judged by today's rules when it is complete")
         if study.state is StudyState.PURGED:
-            raise PermanentError(_GONE.format(study_uid))
+            gone = self._store.last_purge(study_uid)
+            raise PermanentError(purged_words(study_uid, gone) if gone else _GONE.format(study_uid))
         return study
 
     def _check_there(self, study: Study, instances: Sequence[Instance]) -> None:
@@ -142,6 +144,9 @@ class Rerunning:
         """Why the answer of ``before`` does not stand; "" when it does."""
         if before is None:
             return "it was never run on this study"
+        gone = self._store.last_purge(study.study_uid)
+        if gone is not None and before.revision <= gone.revision:
+            return "its former results were purged"
         if before.package_digest != job.package_digest:
             return f"the package is another one ({job.package_digest[:12]}, then {before.package_digest[:12]})"
         if before.input_digest != self._store.input_digest(study.study_uid, study.revision, job.series_uids):

@@ -11,6 +11,7 @@ from node.committing import Committing
 from node.delivering import Delivering
 from node.inferring import Inferring
 from node.log import study_mark, warn
+from node.retaining import Retention
 from node.settler import Settler
 from node.warming import Warming
 
@@ -34,10 +35,11 @@ class Runner:
         accepting: Accepting | None = None,
         committing: Committing | None = None,
         hurry: threading.Event | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """``awake`` is set by whoever has news: a finished worker, a statement. ``hurry`` is set before it when rows that still
         wait are the news: then they are written first, whoever may be sending."""
-        self._warming, self._accepting = warming, accepting
+        self._warming, self._accepting, self._retention = warming, accepting, retention
         self._store, self._settler, self._inferring = store, settler, inferring
         self._works: list[Inferring | Delivering | Committing] = [inferring, delivering, *([committing] if committing else [])]
         self._awake, self._hurry = awake, hurry or threading.Event()
@@ -56,6 +58,7 @@ class Runner:
             self._accept,
             *(work.claim for work in self._works),
             self._warm,
+            self._purge,
         )
         return any([self._concluded(turn) for turn in turns])  # noqa: C419 - every turn is taken
 
@@ -109,6 +112,9 @@ class Runner:
 
     def _warm(self) -> bool:
         return self._warming.turn() if self._warming else False
+
+    def _purge(self) -> bool:
+        return self._retention.turn() if self._retention else False
 
     def _settle(self) -> bool:
         done = False

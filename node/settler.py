@@ -64,6 +64,7 @@ class Settler:
             self._hold(study, holds)
             return False
         missing = [] if listed else unfulfilled(self._store.standing(study.study_uid)) if overdue else []
+        missing += self._gone(study, instances)
         jobs = [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in self._jobs(headers, series)]
         said = [*missing, *(hold.words for hold in holds)]
         unmet = {} if jobs else self._unmet(headers.values())
@@ -85,6 +86,7 @@ class Settler:
         counted = [hold for hold in standing.holds if hold.kind is HoldKind.PACS_COUNT]
         holds = [] if listed else [*counted, *required(self.models, headers), *unfilled(self.models, headers)]
         missing = [] if listed else unfulfilled(standing)
+        missing += self._gone(study, instances)
         jobs = self._jobs(headers, series)
         return [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in jobs]
 
@@ -109,6 +111,15 @@ class Settler:
                 priority = priority_of(told, model.settings.priority)
                 found.append(NewJob(model.package_id, model.digest, tuple(wanted), targets, priority=priority))
         return found
+
+    def _gone(self, study: Study, instances: Sequence[Instance]) -> list[str]:
+        """What an answer has to say when fewer images are here than were purged before."""
+        gone = self._store.last_purge(study.study_uid)
+        if gone is None or len(instances) >= gone.images:
+            return []
+        before = f"{gone.images} image{'s' if gone.images > 1 else ''} of this study"
+        words = f"{before} had been deleted from this node on {gone.at:%Y-%m-%d}; {len(instances)} came since."
+        return [f"Analysed incomplete: {words}"]
 
     def _counted(self, study: Study, overdue: bool) -> list[Hold] | None:
         if overdue:  # nobody is asked any more: what was known last counts

@@ -46,6 +46,8 @@ def _destinations(args: argparse.Namespace) -> int:
 
 
 def _resend(args: argparse.Namespace) -> int:
+    from db.gone import purged_words
+
     store = store_of(args)
     deliveries = [j for j in store.jobs(study_uid=args.study, kind=JobKind.DELIVER, limit=ALL) if args.to in ("", j.destination)]
     newest: dict[tuple[str, str], Job] = {}
@@ -53,6 +55,11 @@ def _resend(args: argparse.Namespace) -> int:
         newest.setdefault((job.model_id, job.destination), job)
     if not newest:
         raise PermanentError(f"nothing of study {args.study} was ever to be sent{' to ' + args.to if args.to else ''}")
+    gone = store.last_purge(args.study)
+    if gone is not None:
+        newest = {key: job for key, job in newest.items() if job.revision > gone.revision}
+        if not newest:
+            raise PermanentError(purged_words(args.study, gone))
     for destination in sorted({job.destination for job in newest.values()}):
         store.forget_acceptances(destination, actor())
     again = [job for job in newest.values() if job.state in ENDED]

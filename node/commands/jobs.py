@@ -54,8 +54,13 @@ def job_row(job: Job) -> tuple[object, ...]:
 
 
 def _retry(args: argparse.Namespace) -> int:
+    from db.gone import purged_words
+
     store = store_of(args)
     job = store.job(args.job)
+    gone = store.last_purge(job.study_uid) if job is not None else None
+    if job is not None and gone is not None and job.revision <= gone.revision:
+        raise PermanentError(purged_words(job.study_uid, gone))
     if job is not None and job.kind is JobKind.INFER:
         _must_give_the_same(args, store, job)
     store.revive(args.job, actor())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from domain.audit import Event
 from domain.errors import PermanentError
+from domain.retention import KEPT_ROLES
 from node.commands.jobs import JOB_COLUMNS, job_row
 from node.commands.options import Commands, command, settings_of, store_of
 from node.commands.output import plain, show_json, show_pairs, show_table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.audit import AuditRow
+    from domain.retention import Purged
     from node.waiting import Completeness
 
 
@@ -94,9 +96,10 @@ def _show(args: argparse.Namespace) -> int:
     results = {job.job_id: store.artifacts(job.job_id) for job in jobs}
     rows = list(store.audit(study_uid=args.study))
     complete = completeness(store, study, settings_of(args).study)
+    gone = store.last_purge(args.study)
     if args.json:
         about = {**plain(study), "waiting_for": complete.waiting_for}
-        show_json({"study": about, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
+        show_json({"study": about, "purged": gone, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
         return 0
     show_pairs(
         {
@@ -107,16 +110,28 @@ def _show(args: argparse.Namespace) -> int:
             "images": study.instances,
         }
     )
+    if gone is not None:
+        show_pairs({"purged": _purged(gone)})
     _show_completeness(complete)
     print()
     show_table(JOB_COLUMNS, [job_row(job) for job in jobs], _no_jobs(rows))
     print()
-    files = [(job, a.role, a.size, a.path, a.sop_instance_uid) for job, artifacts in results.items() for a in artifacts]
+    old = {job.job_id for job in jobs if gone is not None and job.revision <= gone.revision}
+    files = [
+        (job, a.role, a.size, "purged" if job in old and not a.role.startswith(KEPT_ROLES) else a.path, a.sop_instance_uid)
+        for job, artifacts in results.items()
+        for a in artifacts
+    ]
     show_table(("job", "result", "bytes", "file", "SOP Instance UID"), files, "no results")
     print()
     events = Counter(row.event for row in rows)
     show_table(("audit", "rows"), sorted(events.items()))
     return 0
+
+
+def _purged(gone: "Purged") -> str:
+    size = f"{gone.images} image{'' if gone.images == 1 else 's'}, {gone.size / 1e6:.1f} MB, up to revision {gone.revision}"
+    return f"on {gone.at.astimezone():%Y-%m-%d %H:%M:%S} by {gone.actor}: {size}"
 
 
 def _no_jobs(rows: "Sequence[AuditRow]") -> str:

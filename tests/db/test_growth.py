@@ -20,9 +20,12 @@ from domain.destinations import Sent
 from domain.evidence import Evidence, Member, Source
 from domain.jobs import JobKind, NewJob
 from domain.moves import JobState, StudyState
+from domain.retention import Ground
 from tests.db.nouns import Clock, answer, claimed, instance, model, new_store, settled
 
-SMALL: Final = frozenset({"audit_head", "alembic_version", "habits", "strangers", "admissions", "acceptances", "reports"})
+SMALL: Final = frozenset(
+    {"audit_head", "alembic_version", "habits", "strangers", "admissions", "acceptances", "reports", "leftovers"}
+)
 GIVEN: Final = frozenset({"CONSTANT", "newest"})  # rows that were chosen already
 STUDY: Final = study_uid(11)
 
@@ -159,6 +162,10 @@ LOOKS: Final[dict[str, Callable[[Store], object]]] = {
     "what a job reads": lambda store: store.input_digest(STUDY, 1, [f"{STUDY}.1"]),
     "rare events": lambda store: [store.newest(100, "failed"), store.latest((Event.NODE_STARTED, Event.NODE_RELOADED))],
     "what is owed": lambda store: store.owed_reports(),
+    "what may be deleted": lambda store: [store.sight(STUDY, ["pacs"]), store.last_purge(STUDY), store.leftovers()],
+    "what nobody touched": lambda store: store.untouched(
+        datetime(2030, 1, 1, tzinfo=UTC), (datetime(2026, 1, 1, tzinfo=UTC), ""), 2
+    ),
 }
 
 
@@ -191,6 +198,13 @@ def test_nothing_that_happens_to_a_study_walks_through_a_table_that_grows(store:
         store.rerun("1.2.3", 1, 2, [NewJob("lung", "e" * 64, ("1.2.3.1",), ("pacs",))], {}, "operator")
         store.revive(1, "operator")
         store.received(instance(5), 30, 600)
+        store.closed("a1", "released", 30)
+        clock.forward(31)
+        assert store.settle("1.2.3", 3, [])
+        for job in store.jobs(state=JobState.QUEUED):
+            store.cancel(job.job_id, "operator")
+        store.purge("1.2.3", "operator", waived=frozenset(Ground))
+        store.removed(store.leftovers())
     assert len(said) > 100
     assert walks(tmp_path / "ancilla.db", said) == []
 

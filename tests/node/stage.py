@@ -153,9 +153,11 @@ class Stage:
             self.store, self.settler, self.inferring, self.delivering, threading.Event(), committing=self.committing
         )
 
-    def receive(self, study: str = STUDY, series: str = "1.2.3.1", images: int = 3, first: int = 1, **header: object) -> None:
-        """Images of one series over one association that is closed afterwards."""
-        association = f"{study}-{series}-{first}"
+    def receive(
+        self, study: str = STUDY, series: str = "1.2.3.1", images: int = 3, first: int = 1, time: str = "", **header: object
+    ) -> None:
+        """Images of one series over one association that is closed afterwards; ``time`` tells it from one of before."""
+        association = f"{study}-{series}-{first}{time}"
         self.store.opened(association, CALLER)
         for number in range(first, first + images):
             pack = f"{series}/{number}"
