@@ -172,8 +172,8 @@ class Node:
         event("stopped")
 
     def reload(self) -> None:
-        """Read the file again: peers, models with their rules, destinations, [delivery] and the files of [scp.tls] change at
-        once; the rest needs a restart, and the log says so. A file with an error changes nothing."""
+        """Read the file again: peers, models with their rules, destinations, [delivery], [retention] and the files of [scp.tls]
+        change at once; the rest needs a restart, and the log says so. A file with an error changes nothing."""
         try:
             settings = load(self.settings.file)
             models = load_models(settings)
