@@ -60,14 +60,17 @@ class Purges:
         committing: Collection[str] = (),
         waived: frozenset[Ground] = frozenset(),
         proof: str = "",
+        revision: int | None = None,
     ) -> Weight:
         """Let the images and results of a study go; their files are ``leftovers`` then. Returns what that is.
 
         Everything is judged again inside the transaction. ``waived`` reasons were set aside: by an operator, or because of
-        ``proof``. Raises PermanentError with the reasons that are left.
+        ``proof``, which was found for this ``revision``. Raises PermanentError with the reasons that are left.
         """
         with self._database.write() as tx:
             found = _sight(tx.connection, study_uid, committing)
+            if revision not in (None, found.weight.revision):
+                raise PermanentError(f"study {study_uid} stays: images of it have arrived just now")
             if left := found.against(waived):
                 raise PermanentError(f"study {study_uid} stays: {'; '.join(keep.words for keep in left)}")
             set_aside = sorted(keep.ground.value for keep in found.keeps)

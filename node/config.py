@@ -144,6 +144,7 @@ class RetentionSettings:
 
     days: float = 0.0
     free_gb: float = 0.0
+    archive: str = ""  # name of a destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,8 +369,17 @@ def _check_names(settings: Settings) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f'destination.name "{name}" is used twice; names must differ')
+    _check_archive(settings)
     for model in settings.models:
         _check_targets(model, names, settings)
+
+
+def _check_archive(settings: Settings) -> None:
+    name, kinds = settings.retention.archive, {destination.name: destination.kind for destination in settings.destinations}
+    if name and name not in kinds:
+        raise ConfigurationError(f'retention.archive: there is no destination "{name}"{near(name, kinds)}')
+    if name and kinds[name] != "dicom":
+        raise ConfigurationError(f'retention.archive: "{name}" is of kind "{kinds[name]}"; only one of kind "dicom" can be asked')
 
 
 def _check_targets(model: ModelSettings, names: Sequence[str], settings: Settings) -> None:

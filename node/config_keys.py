@@ -318,6 +318,13 @@ KEYS: Final = (
         "below this free space they do so earlier, the oldest first, but not within an hour; 0: no",
         between(0, 1e6),
     ),
+    Key(
+        "retention",
+        "archive",
+        str,
+        "",
+        "a dicom destination that is asked by C-FIND for images this node has committed to; empty: these stay",
+    ),
     Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),
     Key("console", "port", int, 8080, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
     Key("console", "stow", bool, False, "true: takes DICOM files by STOW-RS at /dicom-web/studies, see web.md"),

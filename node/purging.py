@@ -2,35 +2,70 @@
 
 import hashlib
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from db.spool import Spool
 from db.store import Store
+from delivery.query import present
+from domain.destinations import Destination
 from domain.errors import TransientError
+from domain.evidence import Member
 from domain.retention import Ground, Left, Leftover, Sight, Weight
 from node.config import Settings
 from node.log import event, study_mark
 from node.orders import EARLY, SPOOL
 from node.shelf import sync
 
+Present = Callable[[Destination, str, Sequence[Member]], Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An archive has all images that a study had in this revision."""
+
+    revision: int
+    words: str
+
 
 class Purging:
     """Purges in one data folder, whether a node runs on it or not."""
 
-    def __init__(self, store: Store, spool: Spool, data_dir: Path) -> None:
-        self._store, self._spool, self._data_dir = store, spool, data_dir
+    def __init__(self, store: Store, spool: Spool, data_dir: Path, present: Present = present) -> None:
+        """``present`` asks an archive which of some instances it has."""
+        self._store, self._spool, self._data_dir, self._present = store, spool, data_dir, present
 
     def sight(self, study_uid: str, settings: Settings) -> Sight:
         """What purging a study would delete, and what speaks against it."""
         return self._store.sight(study_uid, committing(settings))
 
+    def proof(self, study_uid: str, settings: Settings) -> Proof | None:
+        """That the archive of [retention] lists every image of a study (C-FIND); None when there is no such archive, or when it
+        lacks one. Raises TransientError when it cannot be asked now."""
+        archive = settings.target(settings.retention.archive) if settings.retention.archive else None
+        study = self._store.study(study_uid)
+        if archive is None or study is None:
+            return None
+        headers = [instance.header for instance in self._store.instances(study_uid, study.revision)]
+        members = [Member(header.sop_class_uid, header.sop_instance_uid, header.series_uid) for header in headers]
+        there = self._present(archive, study_uid, members)
+        return Proof(study.revision, f"c-find at {archive.name}") if len(there) == len(members) else None
+
     def purge(
-        self, study_uid: str, settings: Settings, actor: str, waived: frozenset[Ground] = frozenset(), proof: str = ""
+        self,
+        study_uid: str,
+        settings: Settings,
+        actor: str,
+        waived: frozenset[Ground] = frozenset(),
+        proof: Proof | None = None,
     ) -> Weight:
-        """Purge one study; see ``Store.purge``. Files that cannot be removed now are left to the next ``sweep``."""
-        weight = self._store.purge(study_uid, actor, committing(settings), waived, proof)
+        """Purge one study; see ``Store.purge``. With a ``proof`` the promise of this node does not keep it. Files that cannot be
+        removed now are left to the next ``sweep``."""
+        waived |= {Ground.PROMISED} if proof else frozenset()
+        about = (proof.words, proof.revision) if proof else ("", None)
+        weight = self._store.purge(study_uid, actor, committing(settings), waived, *about)
         event("purged", study=study_mark(study_uid), images=weight.images, bytes=weight.size)
         self.sweep()
         return weight

@@ -84,6 +84,8 @@ class Runner:
         """Stop cleanly: no new work, what runs may end within ``seconds``, what then still runs is queued again."""
         if self._warming:
             self._warming.stop()
+        if self._retention:
+            self._retention.stop()
         for work in self._works[1:]:
             work.stop()
         self._drain(seconds, wait)

@@ -4,7 +4,7 @@ import argparse
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import ConfigurationError, PermanentError
+from domain.errors import ConfigurationError, PermanentError, TransientError
 from domain.retention import Ground, Sight
 from node.commands.options import Commands, actor, command, now, settings_of, store_of
 from node.commands.output import show_json, show_table
@@ -12,7 +12,7 @@ from node.commands.output import show_json, show_table
 if TYPE_CHECKING:
     from db.store import Store
     from node.config import Settings
-    from node.purging import Purging
+    from node.purging import Proof, Purging
 
 _PAGE = 500
 
@@ -71,18 +71,30 @@ def _old(store: "Store", days: float) -> list[str]:
 
 def _one(purging: "Purging", settings: "Settings", uid: str, waived: frozenset[Ground], dry: bool) -> dict[str, Any]:
     sight = purging.sight(uid, settings)
-    if sight.against(waived):
-        return _row(sight, "kept", waived)
+    proof, words = None, ""
+    if {keep.ground for keep in sight.against(waived)} == {Ground.PROMISED} and settings.retention.archive:
+        proof, words = _asked(purging, settings, uid)
+    allowed = waived | {Ground.PROMISED} if proof else waived
+    if sight.against(allowed):
+        return _row(sight, "kept", allowed, words)
     if dry:
-        return _row(sight, "would go", waived)
+        return _row(sight, "would go", allowed, words)
     try:
-        purging.purge(uid, settings, actor(), waived)
+        purging.purge(uid, settings, actor(), waived, proof)
     except PermanentError:  # something came in between
         return _row(purging.sight(uid, settings), "kept", waived)
-    return _row(sight, "purged", waived)
+    return _row(sight, "purged", allowed, words)
 
 
-def _row(sight: Sight, action: str, waived: frozenset[Ground]) -> dict[str, Any]:
+def _asked(purging: "Purging", settings: "Settings", uid: str) -> "tuple[Proof | None, str]":
+    try:
+        proof = purging.proof(uid, settings)
+    except TransientError as error:
+        return None, str(error)
+    return proof, proof.words if proof else f"{settings.retention.archive} does not have all of them"
+
+
+def _row(sight: Sight, action: str, waived: frozenset[Ground], archive: str = "") -> dict[str, Any]:
     weight, left = sight.weight, sight.against(waived)
     return {
         "study_uid": weight.study_uid,
@@ -92,6 +104,7 @@ def _row(sight: Sight, action: str, waived: frozenset[Ground]) -> dict[str, Any]
         "bytes": weight.size,
         "touched_at": weight.touched_at,
         "reasons": [{"ground": keep.ground.value, "words": keep.words} for keep in left],
+        "archive": archive,
         "set_aside": [keep.ground.value for keep in sight.keeps if keep.ground in waived],
     }
 
@@ -104,7 +117,7 @@ def _show(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     columns = ("study", "action", "images", "results", "bytes", "last touched", "why")
     table = [
         (row["study_uid"], row["action"], row["images"], row["results"], row["bytes"], row["touched_at"],
-         "; ".join(reason["words"] for reason in row["reasons"]))
+         "; ".join([*(reason["words"] for reason in row["reasons"]), *([row["archive"]] if row["archive"] else [])]))
         for row in rows
     ]  # fmt: skip
     show_table(columns, table, "no study is as old as that")

@@ -108,3 +108,17 @@ def test_orthanc_sends_a_study_asks_for_its_commitment_and_gets_it(tmp_path: Pat
             assert len(told["Success"]) == len(images) and not told["Failures"]
             until(node, lambda now: now.get(("infer", 1, "test-lungs")) == "done", "the answer")
             assert settled_by(node) == ["storage-commitment"]
+            until(node, lambda now: now.get(("deliver", 1, "test-lungs")) == "done", "the delivery")
+            purges_what_orthanc_has(node, orthanc, str(images[0].StudyInstanceUID))
+
+
+def purges_what_orthanc_has(node: serving.Node, orthanc: peers.Orthanc, study_uid: str) -> None:
+    """The node has promised to keep the images: they go only when an archive has them."""
+    (kept,) = node.ask("purge", "--older-than", "0")["studies"]
+    assert (kept["action"], [reason["ground"] for reason in kept["reasons"]]) == ("kept", ["promised"])
+    more = serving.toml(
+        {"destination": [serving.pacs(orthanc, "orthanc", ae_title=serving.CALLER)], "retention": {"archive": "orthanc"}}
+    )
+    node.toml.write_text(node.toml.read_text() + more)
+    (gone,) = node.ask("purge", study_uid)["studies"]
+    assert (gone["action"], gone["archive"]) == ("purged", "c-find at orthanc")

@@ -41,6 +41,11 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[scp]\nprot = 1", 'unknown key scp.prot; did you mean "port"?'),
         ("[spc]\nport = 1", r'unknown section \[spc\]; did you mean "scp"?'),
         ("[scp]\nport = 70000", "scp.port must be 0-65535"),
+        ('[retention]\narchive = "pasc"', 'retention.archive: there is no destination "pasc"'),
+        (
+            '[retention]\narchive = "out"\n[[destination]]\nname = "out"\nkind = "folder"\npath = "out"',
+            'retention.archive: "out" is of kind "folder"',
+        ),
         ('[scp]\nport = "11112"', "scp.port must be a whole number"),
         ("[scp]\nport = true", "scp.port must be a whole number"),
         ("[scp]\nport = 1.5", "scp.port must be a whole number"),

@@ -1,13 +1,15 @@
 """Studies give their space back: when an operator says so, and by themselves while nobody sends."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.spool import Spool
+from domain.destinations import Destination
 from domain.errors import PermanentError, TransientError
 from domain.evidence import Evidence, Member, Source
 from domain.jobs import JobKind
@@ -18,7 +20,7 @@ from node.purging import Purging
 from node.rerunning import Action
 from node.retaining import LOOK, PAUSE, YOUNGEST, Retention
 from tests.node.configuration import TEXT, settings
-from tests.node.stage import CALLER, GOOD, PICTURE, SEG, SR, STUDY, VOLUMES, Stage
+from tests.node.stage import CALLER, GOOD, PICTURE, SEG, SR, STUDY, VOLUMES, AtOnce, Stage
 from tests.node.test_rerunning import rerun
 
 Capture = pytest.CaptureFixture[str]
@@ -45,10 +47,33 @@ def spool(stage: Stage) -> Spool:
     return Spool(stage.folder / "data" / "spool")
 
 
-def retention(stage: Stage, spool: Spool, days: float = 30, free_gb: float = 0, free: int = 0) -> Retention:
-    purging = Purging(stage.store, spool, stage.settings.node.data_dir)
-    wanted = replace(stage.settings, retention=RetentionSettings(days, free_gb))
-    return Retention(stage.store, spool, purging, wanted, stage.clock, lambda: free)
+@dataclass
+class Finds:
+    """An archive that is asked by C-FIND: what it ``has``, None when it does not answer."""
+
+    has: set[str] | None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, destination: Destination, study_uid: str, members: Sequence[Member]) -> set[str]:
+        self.asked.append((destination.name, study_uid))
+        if self.has is None:
+            raise TransientError("pacs took no association for a query")
+        return self.has & {member.sop_instance_uid for member in members}
+
+
+def retention(
+    stage: Stage, spool: Spool, days: float = 30, free_gb: float = 0, free: int = 0, archive: Finds | None = None
+) -> Retention:
+    purging = Purging(stage.store, spool, stage.settings.node.data_dir, archive or Finds(None))
+    wanted = replace(stage.settings, retention=RetentionSettings(days, free_gb, "pacs" if archive else ""))
+    return Retention(stage.store, spool, purging, wanted, stage.clock, lambda: free, AtOnce())
+
+
+def promised(stage: Stage, study: str = STUDY) -> None:
+    """A modality has asked for the commitment of an image and has its report."""
+    member = Member("1.2.840.10008.5.1.4.1.1.2", f"{study}.1.1")
+    stage.store.commit(CALLER, Evidence(Source.COMMITMENT, f"{study}.9", "", True, (member,)))
+    stage.store.reported(CALLER, f"{study}.9")
 
 
 def answered(stage: Stage, *studies: str) -> None:
@@ -192,13 +217,66 @@ def test_an_operator_may_set_a_failed_delivery_aside_and_the_log_says_so(stage: 
 
 
 def test_a_promise_is_set_aside_only_for_studies_that_are_named(stage: Stage, capsys: Capture) -> None:
-    member = Member("1.2.840.10008.5.1.4.1.1.2", "1.2.3.1.1")
-    stage.store.commit(CALLER, Evidence(Source.COMMITMENT, "1.9", "", True, (member,)))
-    stage.store.reported(CALLER, "1.9")
+    promised(stage)
     assert ask(stage, capsys, "purge", STUDY, code=1)["studies"][0]["reasons"][0]["ground"] == "promised"
     assert tell(stage, "purge", "--older-than", "0", "--even-promised") == 2
     assert "name the studies" in capsys.readouterr().err
     assert ask(stage, capsys, "purge", STUDY, "--even-promised")["studies"][0]["action"] == "purged"
+
+
+def rounds(stage: Stage, keeper: Retention, seconds: float) -> None:
+    for _ in range(6):
+        keeper.turn()
+        stage.later(PAUSE.total_seconds())
+    stage.later(seconds)
+
+
+def test_what_was_promised_stays_until_the_archive_has_every_image(stage: Stage, spool: Spool) -> None:
+    promised(stage)
+    answered(stage, "1.1")
+    stage.later(40 * 86_400)
+    archive = Finds({"1.2.3.1.1", "1.2.3.1.2"})
+    keeper = retention(stage, spool, archive=archive)
+    rounds(stage, keeper, LOOK.total_seconds())
+    assert states(stage) == {STUDY: StudyState.COMPLETE, "1.1": StudyState.PURGED}
+    archive.has = {"1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3"}
+    rounds(stage, keeper, 86_400)
+    assert archive.asked == [("pacs", STUDY)], "only promises are asked about, and once a day"
+    rounds(stage, keeper, 0)
+    assert states(stage)[STUDY] is StudyState.PURGED and len(archive.asked) == 2
+    row = list(stage.store.audit(event="purged"))[-1]
+    assert json.loads(row.details)["proof"] == "c-find at pacs"
+
+
+def test_an_archive_that_does_not_answer_is_asked_once_a_round(stage: Stage, spool: Spool) -> None:
+    answered(stage, "1.1")
+    for study in (STUDY, "1.1"):
+        promised(stage, study)
+    stage.later(40 * 86_400)
+    archive = Finds(None)
+    keeper = retention(stage, spool, archive=archive)
+    rounds(stage, keeper, LOOK.total_seconds())
+    assert len(archive.asked) == 1
+    rounds(stage, keeper, 0)
+    assert len(archive.asked) == 2 and set(states(stage).values()) == {StudyState.COMPLETE}
+
+
+def test_images_that_came_after_the_proof_keep_the_study(stage: Stage, spool: Spool) -> None:
+    promised(stage)
+    stage.later(40 * 86_400)
+    archive = Finds({f"1.2.3.1.{number}" for number in range(1, 4)})
+    purging = Purging(stage.store, spool, stage.settings.node.data_dir, archive)
+    wanted = replace(stage.settings, retention=RetentionSettings(archive="pacs"))
+    proof = purging.proof(STUDY, wanted)
+    assert proof is not None and purging.proof("9.9", wanted) is None and purging.proof(STUDY, stage.settings) is None
+    stage.receive(images=1, first=9)
+    stage.later(31)
+    stage.turn()
+    stage.workers.answer(GOOD)
+    stage.turn()
+    with pytest.raises(PermanentError, match="images of it have arrived just now"):
+        purging.purge(STUDY, wanted, "node", proof=proof)
+    assert purging.proof(STUDY, wanted) is None and states(stage)[STUDY] is StudyState.COMPLETE
 
 
 def test_all_studies_of_some_age_go_at_once(stage: Stage, capsys: Capture) -> None:
