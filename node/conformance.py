@@ -75,19 +75,21 @@ def _provider(settings: Settings) -> Iterator[str]:
 def _user(settings: Settings) -> Iterator[str]:
     yield "## Services as user (SCU), by destination"
     yield ""
-    rows = [row for destination in settings.destinations for row in _destination(destination)]
+    archive = settings.retention.archive
+    rows = [row for destination in settings.destinations for row in _destination(destination, destination.name == archive)]
     yield from _table(("destination", "kind", "SOP class", "UID"), rows)
     yield ""
     yield f"`ancilla batch` asks a destination for studies: {_name(FIND)} and {_name(GET)}, or QIDO-RS and WADO-RS."
 
 
-def _destination(destination: Destination) -> Iterator[Row]:
-    """Everything that may be proposed: outputs, and what stands for them where they are not taken."""
+def _destination(destination: Destination, archive: bool) -> Iterator[Row]:
+    """Everything that may be proposed: outputs, and what stands for them where they are not taken; ``archive``: it is asked what
+    it has before images are deleted here."""
     kinds = kinds_to_write(destination, {})
     uids = [uid for kind in CLASSES if kind in kinds for uid in CLASSES[kind]]
     if destination.kind == "dicom":
         asked = {
-            FIND: destination.count or destination.priors,
+            FIND: destination.count or destination.priors or archive,
             GET: destination.priors,
             COMMITMENT: destination.commitment,
         }

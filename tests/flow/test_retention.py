@@ -1,11 +1,11 @@
 """A real node lets a study go and takes it back: disk, log, commands, commitment; and kill -9 at every arrow of a purge."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
-from db.engine import open_store
+from db.audit import verify
+from node.__main__ import main
+from node.app import Node
 from node.commands.options import now
+from node.config import load
 from tests import peers, serving
 from tests.ct_series import Series
 from tests.flow.scanner import Scanner, scanner
@@ -40,14 +43,6 @@ def packs(node: serving.Node) -> list[Path]:
 
 def results(node: serving.Node, kind: str) -> list[str]:
     return sorted(file.name for file in (node.data / "results").rglob(kind))
-
-
-def refused(node: serving.Node, *command: str) -> str:
-    """What a command says that ends with 1."""
-    line = [sys.executable, "-m", "node", *command, "-c", str(node.toml)]
-    done = subprocess.run(line, cwd=serving.ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1, done.stderr[-2000:]
-    return done.stderr
 
 
 def missing(node: serving.Node, uids: Sequence[str]) -> list[str]:
@@ -92,56 +87,55 @@ def prepared(folder: Path, packages: Path, out: Path, **sections: serving.Table)
     return serving.prepare(folder, models=[model], destinations=[destination], **sections)
 
 
-@pytest.mark.peer
-def test_a_study_is_purged_while_the_node_runs_and_comes_back_as_a_new_one(tmp_path: Path, packages: Path) -> None:
-    sender = scanner(tmp_path / "images", Series(slices=12))
-    with peers.storescp() as pacs:
-        model = {"package": str(packages / "tiny"), "send_to": ["pacs"]}
-        node = serving.prepare(tmp_path, models=[model], destinations=[serving.pacs(pacs)])
-        uid = sender.study_uid
-        with serving.serving(node):
-            sender.send(node)
-            peers.wait_for(lambda: delivered(node, uid), "the results", 60, node.alive)
-            size = sum(pack.stat().st_size for pack in packs(node))
-            (gone,) = node.ask("purge", uid)["studies"]
-            assert (gone["action"], gone["images"]) == ("purged", 12) and gone["bytes"] >= size > 0
-            assert packs(node) == [] and results(node, "seg.dcm") == [] and results(node, "sr.dcm") == ["sr.dcm"]
-            assert "12 images" in node.tell("show", uid)
-            assert f"study {uid} were purged on" in refused(node, "rerun", uid)
-            assert set(missing(node, list(sender.images))) == set(sender.images)
+def taken_over(folder: Path, packages: Path, before: Answered, **sections: serving.Table) -> serving.Node:
+    """A copy of that node, not running."""
+    node = prepared(folder, packages, folder / "out", **sections)
+    shutil.copytree(before.node.data, node.data)
+    return node
 
-            first, sender.acknowledged = len(pacs.files()), set()
-            sender.send(node)
-            assert len(sender.acknowledged) == 12 and kept(node, uid) == sender.digests()
-            peers.wait_for(lambda: delivered(node, uid) and len(pacs.files()) > first, "the results", 60, node.alive)
-            assert missing(node, list(sender.images)) == []
-            shown = node.ask("show", uid)
-            assert (shown["study"]["revision"], shown["study"]["instances"]) == (2, 12) and not shown["jobs"][-1]["missing"]
-            assert node.ask("audit", "verify")["broken_seq"] is None
+
+def ask(node: serving.Node, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """What a command says beside the running node."""
+    assert main([*words, "--json", "-c", str(node.toml)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_node_lets_an_old_study_go_and_takes_it_back_as_a_new_one(
+    tmp_path: Path, packages: Path, before: Answered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uid = before.sender.study_uid
+    node = taken_over(tmp_path, packages, before, retention={"days": 1e-5})
+    sender = Scanner(before.sender.images, uid)
+    with serving.serving(node):
+        peers.wait_for(lambda: not packs(node), "an empty spool", 30, node.alive)
+        shown = ask(node, capsys, "show", uid)
+        assert (shown["study"]["state"], shown["purged"]["actor"]) == ("purged", "node (retention)")
+        assert shown["purged"]["images"] == 12
+        assert set(missing(node, list(sender.images))) == set(sender.images)
+        sender.send(node)
+        assert len(sender.acknowledged) == 12 and kept(node, uid) == sender.digests()
+        peers.wait_for(lambda: delivered(node, uid) and (tmp_path / "out").exists(), "the results", 60, node.alive)
+        assert missing(node, list(sender.images)) == []
+        shown = ask(node, capsys, "show", uid)
+        assert (shown["study"]["revision"], shown["study"]["instances"]) == (2, 12)
+        assert {job["revision"] for job in shown["jobs"] if not job["missing"]} == {1, 2}
+        assert results(node, "seg.dcm") == ["seg.dcm"] and results(node, "sr.dcm") == ["sr.dcm"] * 2
+        assert ask(node, capsys, "audit", "verify")["broken_seq"] is None
+    assert " purged study=" in node.log() and " trouble " not in node.log()
 
 
 @pytest.mark.parametrize("place", CRASHES)
 def test_a_purge_that_is_killed_is_finished_at_the_next_start(
     tmp_path: Path, packages: Path, before: Answered, place: str
 ) -> None:
-    node, uid = prepared(tmp_path, packages, tmp_path / "out"), before.sender.study_uid
-    shutil.copytree(before.node.data, node.data)
+    node, uid = taken_over(tmp_path, packages, before), before.sender.study_uid
     line = [sys.executable, *LAUNCHER, "purge", uid, "-c", str(node.toml)]
     env = {**os.environ, "CRASH_AT": place}
     assert subprocess.run(line, cwd=serving.ROOT, env=env, capture_output=True, timeout=60, check=False).returncode == -9
-    with serving.serving(node), closing(open_store(f"sqlite:///{node.data / 'ancilla.db'}", now)) as store:
-        study = store.study(uid)
-        assert study is not None and (study.state, study.instances) == ("purged", 0)
-        assert packs(node) == results(node, "seg.dcm") == [] == store.leftovers()
-        assert not {row.event for row in store.audit()} & {"recovered", "torn", "reopened"}
-    assert node.ask("audit", "verify")["broken_seq"] is None
-
-
-def test_a_node_lets_old_studies_go_by_itself(tmp_path: Path, packages: Path, before: Answered) -> None:
-    second = {"days": 1e-5}
-    node, uid = prepared(tmp_path, packages, tmp_path / "out", retention=second), before.sender.study_uid
-    shutil.copytree(before.node.data, node.data)
-    with serving.serving(node):
-        peers.wait_for(lambda: not packs(node), "an empty spool", 30, node.alive)
-        assert node.ask("show", uid)["purged"]["actor"] == "node (retention)"
-    assert " purged study=" in node.log() and "level=WARNING trouble" not in node.log()
+    again = Node(load(node.toml), now)
+    study = again.store.study(uid)
+    assert study is not None and (study.state, study.instances) == ("purged", 0)
+    assert packs(node) == results(node, "seg.dcm") == [] == again.store.leftovers()
+    assert not {row.event for row in again.store.audit()} & {"recovered", "torn", "reopened"}
+    assert verify(again.store).broken_seq is None
+    again.stop()

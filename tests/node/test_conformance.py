@@ -51,6 +51,11 @@ def test_what_is_switched_on_is_said(said: object) -> None:
     assert "| pacs | dicom | Study Root Query/Retrieve Information Model - GET" not in text
 
 
+def test_an_archive_that_is_asked_before_images_are_deleted_is_queried(said: object) -> None:
+    text = said("[retention]\ndays = 30\narchive = 'pacs'\n")  # type: ignore[operator]
+    assert "| pacs | dicom | Study Root Query/Retrieve Information Model - FIND" in text
+
+
 def test_earlier_reports_are_found_and_fetched(said: object) -> None:
     text = said("priors = true\n")  # type: ignore[operator]
     for word in ("FIND", "GET"):
