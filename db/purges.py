@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
-from db.gone import PURGED, last_purge
+from db.gone import PURGED, last_purge, purged_revision
 from db.pack import folder_of
 from db.receiving import move_study
 from db.rows import job_of
@@ -128,7 +128,7 @@ def _sight(connection: Connection, study_uid: str, committing: Collection[str]) 
         return Sight(weight, (Keep(Ground.PURGED, "it was purged already"),))
     keeps = [Keep(Ground.RECEIVING, "it is still being received")] if row.state == StudyState.RECEIVING else []
     keeps += _open(connection, study_uid, packs)
-    keeps += _unanswered(connection, study_uid, frozenset(committing))
+    keeps += _unanswered(connection, study_uid, frozenset(committing), purged_revision(connection, study_uid))
     keeps += _promises(connection, study_uid)
     return Sight(weight, tuple(keeps))
 
@@ -166,8 +166,8 @@ def _open(connection: Connection, study_uid: str, packs: Collection[str]) -> Ite
             return
 
 
-def _unanswered(connection: Connection, study_uid: str, committing: frozenset[str]) -> Iterator[Keep]:
-    """Work that is not done; answers that did not reach everybody they are for."""
+def _unanswered(connection: Connection, study_uid: str, committing: frozenset[str], gone: int) -> Iterator[Keep]:
+    """Work that is not done; answers that did not reach everybody they are for, but for those purged with revision ``gone``."""
     rows = connection.execute(select(jobs).where(jobs.c.study_uid == study_uid).order_by(jobs.c.job_id.desc())).all()
     found = [job_of(row) for row in rows]  # the newest first
     waiting = [job for job in found if job.state in _OPEN]
@@ -176,7 +176,7 @@ def _unanswered(connection: Connection, study_uid: str, committing: frozenset[st
         yield Keep(Ground.WORKING, f"jobs of it are not done: {said}{', ...' if len(waiting) > 3 else ''}")
     answers: dict[str, Job] = {}
     for job in found:
-        if job.kind is JobKind.INFER and job.state is not JobState.CANCELLED:
+        if job.kind is JobKind.INFER and job.state is not JobState.CANCELLED and job.revision > gone:
             best = answers.get(job.model_id)
             if best is None or (job.revision, job.job_id) > (best.revision, best.job_id):
                 answers[job.model_id] = job

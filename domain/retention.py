@@ -22,6 +22,9 @@ class Ground(StrEnum):
     PROMISED = "promised"  # this node has taken responsibility for its images
 
 
+WAIVABLE: Final = frozenset({Ground.UNDELIVERED, Ground.UNCOMMITTED, Ground.PROMISED})  # the others are never set aside
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """One reason, with words for an administrator."""
@@ -51,8 +54,8 @@ class Sight:
     keeps: tuple[Keep, ...]
 
     def against(self, waived: frozenset[Ground] = frozenset()) -> tuple[Keep, ...]:
-        """The reasons that are left when an operator sets some aside."""
-        return tuple(keep for keep in self.keeps if keep.ground not in waived)
+        """The reasons that are left when some of those that may be are set aside."""
+        return tuple(keep for keep in self.keeps if keep.ground not in waived & WAIVABLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ PAUSE: Final = timedelta(seconds=1)  # between two studies: whoever sends has th
 LOOK: Final = timedelta(minutes=10)  # until all studies are looked at anew
 YOUNGEST: Final = timedelta(hours=1)  # a study touched since then stays, however full the disk is
 ASK_AGAIN: Final = timedelta(days=1)  # for images the archive lacked
-BATCH: Final = 50  # studies looked at in one turn
+BATCH: Final = 10  # studies looked at in one turn
 
 
 class Retention:
@@ -81,12 +81,20 @@ class Retention:
         """Nothing new."""
         self._lane.shutdown(wait=False, cancel_futures=True)
 
-    def _went(self, study_uid: str, proof: Proof | None = None) -> bool:
+    def _went(self, study_uid: str) -> bool:
+        """Looked at first without holding up who writes: `ancilla purge --dry-run` says why a study stays."""
+        grounds = {keep.ground for keep in self._purging.sight(study_uid, self.settings).keeps}
+        if not grounds:
+            return self._purged(study_uid)
+        if grounds != {Ground.PROMISED} or not self._ask(study_uid):
+            self._kept += 1
+        return False
+
+    def _purged(self, study_uid: str, proof: Proof | None = None) -> bool:
         try:
             self._purging.purge(study_uid, self.settings, ACTOR, proof=proof)
-        except PermanentError:  # `ancilla purge --dry-run` says why
-            if proof or not self._ask(study_uid):
-                self._kept += 1
+        except PermanentError:  # something came in between
+            self._kept += 1
             return False
         return True
 
@@ -94,8 +102,6 @@ class Retention:
         """Where nothing but our own promise keeps a study, whether the archive has it is asked in the background."""
         until = self._ask_again.get(study_uid)
         if not self.settings.retention.archive or self._silent or (until and self._clock() < until):
-            return False
-        if {keep.ground for keep in self._purging.sight(study_uid, self.settings).keeps} != {Ground.PROMISED}:
             return False
         self._asked = (study_uid, self._lane.submit(self._purging.proof, study_uid, self.settings))
         return True
@@ -106,7 +112,7 @@ class Retention:
         error = failure(future)
         if error is None and (proof := future.result()):
             self._ask_again.pop(study_uid, None)
-            return self._went(study_uid, proof)
+            return self._purged(study_uid, proof)
         self._kept += 1
         if error is None:
             self._ask_again[study_uid] = now + ASK_AGAIN
@@ -121,6 +127,7 @@ class Retention:
         if self._kept:
             event("kept", studies=self._kept)
         self._after, self._kept, self._silent = None, 0, False
+        self._ask_again = {study_uid: at for study_uid, at in self._ask_again.items() if at > self._clock()}
 
     def _before(self, now: datetime) -> datetime | None:
         """Studies that nobody touched since then go; None: none does."""

@@ -17,7 +17,7 @@ from domain.evidence import Commitment, Evidence, Member, Source
 from domain.instances import Instance, Receipt
 from domain.jobs import JobKind, Outcome
 from domain.moves import JobState, StudyState
-from domain.retention import Ground, Left
+from domain.retention import WAIVABLE, Ground, Left
 from tests.db.nouns import CALLER, CT, Clock, answer, claimed, events, header, instance, model, new_store, put, settled
 from tests.db.test_crash import start_up
 
@@ -223,6 +223,22 @@ def test_a_refused_answer_keeps_the_study_unless_that_is_set_aside(store: Store,
     store.purge(STUDY, WHO, waived=frozenset({Ground.UNDELIVERED}))
     (row,) = store.audit(event="purged")
     assert json.loads(row.details)["waived"] == ["undelivered"]
+
+
+def test_what_was_set_aside_once_does_not_keep_what_came_afterwards(store: Store, clock: Clock) -> None:
+    answered(store, clock, status=0xC000)
+    store.purge(STUDY, WHO, waived=frozenset({Ground.UNDELIVERED}))
+    settled(store, clock, model("nodule"), number=2)
+    store.finish(claimed(store), answer())
+    store.sent(claimed(store, JobKind.DELIVER), ACCEPTED)
+    assert grounds(store) == []
+
+
+@pytest.mark.parametrize("ground", sorted(set(Ground) - WAIVABLE))
+def test_nothing_sets_aside_that_a_study_is_in_use(store: Store, clock: Clock, ground: Ground) -> None:
+    settled(store, clock, model())
+    with pytest.raises(PermanentError, match="jobs of it are not done"):
+        store.purge(STUDY, WHO, waived=frozenset({ground}))
 
 
 def test_an_analysis_without_any_answer_keeps_the_study(store: Store, clock: Clock) -> None:
