@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
@@ -88,9 +88,11 @@ class Purges:
         """Complete studies with no image and no row of the audit log since ``before``, oldest first: when their last image came
         and their UID. ``after`` is the last of the list before."""
         touched = select(audit.c.at).where(audit.c.study_uid == studies.c.study_uid).order_by(audit.c.seq.desc()).limit(1)
-        terms = [studies.c.last_at < to_micros(before), studies.c.state == StudyState.COMPLETE]
+        others = [state for state in StudyState if state is not StudyState.COMPLETE]  # by the index of states all would be sorted
+        terms = [studies.c.last_at < to_micros(before), studies.c.state.not_in(others)]
         if after is not None:
-            terms.append(tuple_(studies.c.last_at, studies.c.study_uid) > tuple_(to_micros(after[0]), after[1]))
+            at = to_micros(after[0])  # written so that SQLite begins there in the index
+            terms += [studies.c.last_at >= at, or_(studies.c.last_at > at, studies.c.study_uid > after[1])]
         terms.append(touched.scalar_subquery() < to_micros(before))
         query = select(studies.c.last_at, studies.c.study_uid).where(*terms)
         with self._database.read(latest=False) as connection:

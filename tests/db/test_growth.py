@@ -220,6 +220,14 @@ def test_lists_take_the_newest_rows_from_an_index_and_sort_nothing(grown: Store,
     assert [line for line in lines if line.startswith("SEARCH jobs")] == ["SEARCH jobs USING INDEX jobs_state (state=?)"]
 
 
+def test_the_oldest_studies_are_the_first_of_an_index(grown: Store, archive: Path) -> None:
+    with statements(grown) as said:
+        assert len(LOOKS["what nobody touched"](grown)) == 2  # type: ignore[arg-type]
+    lines = [line for _, line in plans(archive / "ancilla.db", said)]
+    assert any("USING INDEX studies_last_at (last_at>? AND last_at<?)" in line for line in lines)
+    assert not any("TEMP B-TREE" in line for line in lines)
+
+
 def test_the_newest_studies_are_the_last_of_an_index(grown: Store, archive: Path) -> None:
     with statements(grown) as said:
         assert [study.study_uid for study in grown.studies(2)] == [study_uid(11), study_uid(10)]
