@@ -164,7 +164,7 @@ LOOKS: Final[dict[str, Callable[[Store], object]]] = {
     "what is owed": lambda store: store.owed_reports(),
     "what may be deleted": lambda store: [store.sight(STUDY, ["pacs"]), store.last_purge(STUDY), store.leftovers()],
     "what nobody touched": lambda store: store.untouched(
-        datetime(2030, 1, 1, tzinfo=UTC), (datetime(2026, 1, 1, tzinfo=UTC), ""), 2
+        datetime(2030, 1, 1, tzinfo=UTC), (datetime(2020, 1, 1, tzinfo=UTC), ""), 2
     ),
 }
 
