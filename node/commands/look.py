@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from domain.audit import AuditRow
     from domain.retention import Purged
+    from node.config import Settings
     from node.waiting import Completeness
 
 
@@ -45,6 +46,7 @@ def _status(args: argparse.Namespace) -> int:
         "data_dir": settings.node.data_dir,
         "free_bytes": disk_usage(settings.node.data_dir).free,
         "reserve_bytes": settings.scp.reserve_bytes,
+        "retention": settings.retention,
         "studies": dict(sorted(studies.items())),
         "jobs": dict(sorted(jobs.items())),
         "strangers": store.strangers(),
@@ -58,13 +60,21 @@ def _status(args: argparse.Namespace) -> int:
     }
     free = f"{about['free_bytes'] / 1e9:.1f} GB, {settings.scp.reserve_gb:g} GB of it kept in reserve"  # type: ignore[operator]
     words = {"node": "running" if about["running"] else "stopped", "DICOM": f"{settings.scp.ae_title}, port {settings.scp.port}"}
-    show_pairs(words | {"data": settings.node.data_dir, "free": free} | counted)
+    show_pairs(words | {"data": settings.node.data_dir, "free": free, "deleted": _retention(settings)} | counted)
     callers = [(s, s.caller) for s in store.strangers()]
     strangers = [(caller.calling_ae, caller.address, caller.called_ae, s.count, s.last_at, s.words) for s, caller in callers]
     if strangers:
         print("\nrejected callers")
         show_table(("AE title", "address", "called", "times", "last", "why"), strangers)
     return 0
+
+
+def _retention(settings: "Settings") -> str:
+    """When images are deleted by themselves."""
+    retention = settings.retention
+    said = [f"studies untouched for {retention.days:g} days"] if retention.days else []
+    said += [f"the oldest below {retention.free_gb:g} GB of free space"] if retention.free_gb else []
+    return ", ".join(said) or "nothing by itself; `ancilla purge` does"
 
 
 ALL = 1_000_000_000

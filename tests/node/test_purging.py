@@ -178,6 +178,15 @@ def test_a_disk_that_does_not_delete_is_tried_again_later(stage: Stage, spool: S
     assert stage.store.leftovers() == []
 
 
+def test_status_says_what_is_deleted_by_itself(stage: Stage, capsys: Capture) -> None:
+    toml = stage.folder / "node.toml"
+    assert tell(stage, "status") == 0 and "nothing by itself; `ancilla purge` does" in capsys.readouterr().out
+    toml.write_text(toml.read_text() + "[retention]\ndays = 30\nfree_gb = 50\n")
+    assert tell(stage, "status") == 0
+    assert "studies untouched for 30 days, the oldest below 50 GB of free space" in capsys.readouterr().out
+    assert ask(stage, capsys, "status")["retention"] == {"days": 30, "free_gb": 50, "archive": ""}
+
+
 def test_result_files_go_except_the_reports(stage: Stage, capsys: Capture) -> None:
     early = stage.folder / "data" / "early" / "studies" / Path(_early(stage)).name
     early.mkdir(parents=True)
