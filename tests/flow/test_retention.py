@@ -113,7 +113,10 @@ def test_a_node_lets_an_old_study_go_and_takes_it_back_as_a_new_one(
         assert shown["purged"]["images"] == 12
         assert set(missing(node, list(sender.images))) == set(sender.images)
         sender.send(node)
-        assert len(sender.acknowledged) == 12 and kept(node, uid) == sender.digests()
+        assert len(sender.acknowledged) == 12
+        peers.wait_for(
+            lambda: kept(node, uid) == sender.digests(), "the rows of the images, which may lag behind", 30, node.alive
+        )
         peers.wait_for(lambda: delivered(node, uid) and (tmp_path / "out").exists(), "the results", 60, node.alive)
         assert missing(node, list(sender.images)) == []
         shown = ask(node, capsys, "show", uid)
