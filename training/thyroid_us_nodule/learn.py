@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,10 +14,12 @@ from training.thyroid_us_nodule import augment, pool
 from training.thyroid_us_nodule.network import Network
 from training.thyroid_us_nodule.tirads import SIZE
 
+Place = tuple[str, int]  # chunk and number of a picture
 BATCH = 16
-SIDE, EARLY_SIDE = SIZE, 160  # the network is shipped at SIDE; the first part of the training sees EARLY_SIDE, which is faster
+SIDE, EARLY_SIDE = SIZE, 192  # the network is shipped at SIDE; the first part of the training sees EARLY_SIDE, which is faster
 
 EMPTY_MORE = 0.12  # of the pictures are chosen among those without a nodule, besides those that chance brings
+HARD = 0.5  # of the others are chosen by how badly they went the last time (Loshchilov 2015, arXiv:1511.06343)
 
 
 class Source:
@@ -25,35 +28,45 @@ class Source:
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder, self._rng = folder, np.random.default_rng(seed)
         self._held: dict[str, pool.Chunk] = {}
+        self._worth: dict[str, npt.NDArray[np.float64]] = {}
 
     def look(self) -> int:
         """Loads what is new; returns the number of pictures."""
         for path in pool.paths(self._folder):
             if path.name not in self._held:
-                self._held[path.name] = pool.load(path)
+                self._held[path.name] = held = pool.load(path)
+                self._worth[path.name] = np.ones(len(held.pixels))
         return sum(len(c.pixels) for c in self._held.values())
 
-    def batch(self, side: int) -> tuple[Tensor, Tensor]:
-        """``grey`` (N, 1, side, side) 0..1 and ``truth`` alike, 0 or 1, augmented."""
-        names = sorted(self._held)
-        grey, labels = [], []
-        for _ in range(BATCH):
-            chunk = self._held[names[self._rng.integers(len(names))]]
-            empty = np.flatnonzero(~chunk.labels.any((1, 2)))
-            k = int(self._rng.choice(empty) if self._rng.random() < EMPTY_MORE else self._rng.integers(len(chunk.pixels)))
-            grey.append(chunk.pixels[k])
-            labels.append(chunk.labels[k])
+    def _place(self) -> Place:
+        name = sorted(self._held)[self._rng.integers(len(self._held))]
+        if self._rng.random() < EMPTY_MORE:
+            return name, int(self._rng.choice(np.flatnonzero(~self._held[name].labels.any((1, 2)))))
+        worth = self._worth[name] if self._rng.random() < HARD else np.ones(len(self._worth[name]))
+        return name, int(self._rng.choice(len(worth), p=worth / worth.sum()))
+
+    def learnt(self, places: list[Place], losses: list[float]) -> None:
+        """What went badly is shown again sooner."""
+        for (name, k), value in zip(places, losses, strict=True):
+            self._worth[name][k] = 0.5 * self._worth[name][k] + 0.5 * (0.02 + value)
+
+    def batch(self, side: int) -> tuple[Tensor, Tensor, list[Place]]:
+        """``grey`` (N, 1, side, side) 0..1 and ``truth`` alike, 0 or 1, augmented; and which pictures they are."""
+        places = [self._place() for _ in range(BATCH)]
+        grey = [self._held[name].pixels[k] for name, k in places]
+        labels = [self._held[name].labels[k] for name, k in places]
         x = torch.from_numpy(np.stack(grey)).float().unsqueeze(1) / 255
         x, y = augment.move(x, torch.from_numpy(np.stack(labels)).float().unsqueeze(1), side)
         augment.beside(x, y)
-        return augment.expose(x), (y > 0).float()
+        return augment.expose(x), (y > 0).float(), places
 
 
 def loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy and one minus the Dice of each picture (small nodules count as much as large ones)."""
+    """(N,) Cross-entropy and one minus the Dice of each picture (small nodules count as much as large ones)."""
     share = logits.sigmoid()
     both, total = (share * truth).sum((1, 2, 3)), (share + truth).sum((1, 2, 3))
-    return functional.binary_cross_entropy_with_logits(logits, truth) + (1 - (2 * both + 20) / (total + 20)).mean()
+    apart = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2, 3))
+    return apart + 1 - (2 * both + 20) / (total + 20)
 
 
 def _rate(progress: float) -> float:
@@ -74,20 +87,22 @@ class _Learner:
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=keep, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=2e-2)
 
-    def step(self, grey: Tensor, truth: Tensor, rate: float) -> float:
+    def step(self, grey: Tensor, truth: Tensor, rate: float) -> list[float]:
+        """One batch; the loss of each picture."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
             fine, early = self.network.coarse(grey.to(memory_format=torch.channels_last))
         half = functional.avg_pool2d(truth, 2)
-        total = loss(fine.float(), half) + 0.4 * loss(early.float(), functional.avg_pool2d(half, 2))
+        each = loss(fine.float(), half)
+        total = each + 0.4 * loss(early.float(), functional.avg_pool2d(half, 2))
         self.optimiser.zero_grad()
-        total.backward()
+        total.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
         self.steps += 1
-        return total.item()
+        return each.tolist()
 
     def save(self, checkpoint: Path, seed: int) -> None:
         part = checkpoint.with_suffix(".part")
@@ -121,10 +136,12 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
         coming = ahead.submit(source.batch, EARLY_SIDE)
         while (done := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
             progress = begin + (1 - begin) * done
-            grey, truth = coming.result()
+            grey, truth, places = coming.result()
             pictures = source.look() if step % 50 == 49 else pictures
             coming = ahead.submit(source.batch, EARLY_SIDE if progress < 0.75 else SIDE)
-            mean = 0.97 * mean + 0.03 * learner.step(grey, truth, _rate(progress))
+            losses = learner.step(grey, truth, _rate(progress))
+            source.learnt(places, losses)
+            mean = 0.97 * mean + 0.03 * sum(losses) / BATCH
             step += 1
             if progress - shown > 0.02:
                 shown = progress

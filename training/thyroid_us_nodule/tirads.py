@@ -1,6 +1,6 @@
 """Features of a nodule as ACR TI-RADS has them, their points, and the risk of a sum of points; sizes of the pictures."""
 
-SIZE = 192  # pixels of the picture that the outlining network sees
+SIZE = 256  # pixels of the picture that the outlining network sees
 SIDE, MARGIN = 128, 1.5  # pixels of the crop; its side, in long sides of the nodule's box
 HEADS = {"composition": 4, "echogenicity": 4, "margin": 4, "foci": 4, "halo": 1, "shape": 1}
 CHOICES = ("composition", "echogenicity", "margin")  # one of several; the other heads are yes or no
