@@ -51,3 +51,13 @@ def test_the_loss_is_told_for_each_picture():
     good, bad = learn.loss(logits, truth).tolist()
     assert good < 0.01
     assert bad > 1
+
+
+def test_a_training_from_nothing_begins_with_the_same_weights_every_time(source, tmp_path, monkeypatch):
+    import torch
+
+    begun = []
+    monkeypatch.setattr(learn._Learner, "save", lambda self, *_: begun.append(self.network.stem[0].weight.detach().clone()))
+    for _ in range(2):
+        learn.train(tmp_path, tmp_path / "none.pt", 1, 0.0)
+    assert torch.equal(*begun)

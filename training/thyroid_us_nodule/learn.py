@@ -127,20 +127,23 @@ def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int 
     Goes on from ``checkpoint`` if it is there; ``begin`` is the part of the whole training that is over already.
     """
     torch.set_num_threads(1)  # the second core makes the batches
+    torch.manual_seed(seed)  # for the weights it begins with
     learner = _Learner(checkpoint)
     torch.manual_seed(seed + learner.steps)  # who goes on sees other pictures than before
     source = Source(folder, seed + learner.steps)
     pictures, step, shown, mean = source.look(), 0, begin, 1.0
+    known: tuple[list[Place], list[float]] = ([], [])
     started = time.monotonic()
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(source.batch, EARLY_SIDE)
         while (done := max(step / steps, (time.monotonic() - started) / (60 * minutes))) < 1:
             progress = begin + (1 - begin) * done
             grey, truth, places = coming.result()
+            source.learnt(*known)  # now, while no batch is being chosen: who trains again sees the same pictures
             pictures = source.look() if step % 50 == 49 else pictures
             coming = ahead.submit(source.batch, EARLY_SIDE if progress < 0.75 else SIDE)
             losses = learner.step(grey, truth, _rate(progress))
-            source.learnt(places, losses)
+            known = places, losses
             mean = 0.97 * mean + 0.03 * sum(losses) / BATCH
             step += 1
             if progress - shown > 0.02:

@@ -83,6 +83,7 @@ def _begun(checkpoint: Path) -> tuple[CropNetwork, int]:
 def train(folder: Path, checkpoint: Path, steps: int, minutes: float, seed: int = 2) -> None:
     """Trains for ``steps`` batches or ``minutes`` of wall time, whichever is over first; goes on from ``checkpoint``."""
     torch.set_num_threads(1)
+    torch.manual_seed(seed)  # for the weights it begins with
     network, before = _begun(checkpoint)
     torch.manual_seed(seed + before)  # who goes on sees other nodules than before
     source, network = Source(folder, seed + before), network.to(memory_format=torch.channels_last).train()
