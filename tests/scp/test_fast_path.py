@@ -9,7 +9,6 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from scp.settings import Peer, ReceiverSettings
 from scp.statuses import Reply
 from tests.peers import wait_for
 from tests.scp.conftest import Running
+from tests.scp.leaks import counted, wait_until_given_back
 from tests.scp.objects import image
 from tests.scp.recording_intake import RecordingIntake
 from tests.scp.wire import (
@@ -227,22 +227,15 @@ def test_damaged_associations_leave_nothing_behind() -> None:
     body = pdata(pdv(1, 3, command(1, 1, CT, "1.2.3.4.1"))) + b"".join(pdata(item) for item in fragments(1, 2, image(), 120))
     with receiver(intake, idle_seconds=5.0, request_seconds=2.0) as running:
         assert Sender(running.port).associate().store(image(), "1.2.3.4.1").status == 0
-        before, threads = open_files(), threading.active_count()
+        before = counted()
         for number in range(count):
             attack(random_, running.port, body, whole=bool(number % 4))
         with running.sender().associate() as sender:
             assert sender.store(image(5), "1.2.3.4.5").status == 0
             sender.release()
         wait_for(lambda: len(intake.named("opened")) == len(intake.named("closed")) or None, "the end of all associations")
-        wait_for(lambda: threading.active_count() <= threads or None, "the end of their threads")
-        assert open_files() <= before + 3
+        wait_until_given_back(before)
     assert intake.open_writers == 0
-
-
-def open_files() -> int:
-    """Descriptors of this process; 0 where the system does not list them."""
-    listed = Path("/proc/self/fd")
-    return len(list(listed.iterdir())) if listed.is_dir() else 0
 
 
 def attack(random_: random.Random, port: int, body: bytes, whole: bool) -> None:

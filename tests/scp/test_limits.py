@@ -4,7 +4,6 @@ import contextlib
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from scp.progress import Progress
 from scp.settings import Peer
 from tests.peers import wait_for
 from tests.scp.conftest import Running, Start
+from tests.scp.leaks import counted, wait_until_given_back
 from tests.scp.objects import dataset, deepened, encoded, image
 from tests.scp.wire import CT, EXPLICIT, IMPLICIT, RELEASE_RQ, EndedError, Sender, command, pdata, pdv, rejection, request
 
@@ -194,13 +194,8 @@ def test_five_hundred_probes_that_only_connect_leave_nothing_behind(start: Start
             if number % 2:
                 probe.send(b"\x00")
     well_behaved(running, "1.2.3.4.8")
-    wait_for(lambda: all(now <= then for now, then in zip(counted(), before, strict=True)), f"back to {before}", 30)
+    wait_until_given_back(before)
     assert len(running.intake.named("opened")) == 2 and running.intake.named("rejected") == []
-
-
-def counted() -> tuple[int, int]:
-    """Threads and descriptors of this process."""
-    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_request_that_comes_drop_by_drop_is_cut_and_keeps_nobody_waiting(start: Start) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 import threading
-from itertools import pairwise
 
 import pydicom
 import pytest
@@ -17,6 +16,7 @@ from scp.header import DEFLATED
 from scp.receiver import Receiver
 from scp.settings import Peer, ReceiverSettings
 from tests.scp.conftest import Running, Start
+from tests.scp.leaks import counted, wait_until_given_back
 from tests.scp.objects import dataset, encoded, image
 from tests.scp.recording_intake import RecordingIntake
 from tests.scp.wire import (
@@ -459,16 +459,13 @@ def test_a_port_in_use_is_a_configuration_error(start: Start) -> None:
 
 def test_threads_and_descriptors_do_not_pile_up(start: Start) -> None:
     running = start()
-    for _ in range(3):
+    one_association(running)
+    running.intake.wait_for("closed")
+    before = counted()
+    for _ in range(30):
         one_association(running)
-    running.intake.wait_for("closed", 3)
-    counts = []
-    for turn in range(1, 4):
-        for _ in range(10):
-            one_association(running)
-        running.intake.wait_for("closed", 3 + 10 * turn)
-        counts.append(threading.active_count())
-    assert all(later <= earlier + 1 for earlier, later in pairwise(counts))
+    running.intake.wait_for("closed", 31)
+    wait_until_given_back(before)
 
 
 def one_association(running: Running) -> None:

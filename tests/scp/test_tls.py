@@ -3,7 +3,6 @@
 import socket
 import ssl
 import subprocess
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +12,10 @@ import pytest
 
 from domain.errors import ConfigurationError
 from scp.tls import TlsSettings
-from tests.peers import program, wait_for
+from tests.peers import program
 from tests.scp.certificates import Authority, Identity
 from tests.scp.conftest import Running, Start
+from tests.scp.leaks import counted, wait_until_given_back
 from tests.scp.objects import image
 from tests.scp.test_dcmtk import write
 from tests.scp.wire import CT, RELEASE_RQ, Sender, command, fragments, pdata, pdv
@@ -45,11 +45,7 @@ def leakless() -> Iterator[None]:
     """Threads and descriptors are as many afterwards as before."""
     before = counted()
     yield
-    wait_for(lambda: all(now <= then for now, then in zip(counted(), before, strict=True)), f"back to {before}", 20)
-
-
-def counted() -> tuple[int, int]:
-    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    wait_until_given_back(before)
 
 
 def begin(start: Start, tls: TlsSettings, **settings: object) -> Running:
