@@ -48,6 +48,8 @@ def move_job(
     if tx.connection.execute(update(jobs).where(*held).values(state=target, **columns)).rowcount != 1:
         raise LostLeaseError(f"job {job.job_id} is held by somebody else now")
     said: dict[str, Any] = {"attempt": values.get("attempts", job.attempts), "kind": job.kind.value, **(details or {})}
+    if job.destination:
+        said["destination"] = job.destination
     if values.get("reason"):
         said["reason"] = values["reason"]
     tx.audit(event or _EVENTS[move], actor, said, job.study_uid, job.job_id)

@@ -7,11 +7,15 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from domain.audit import AuditRow
-from node.commands.options import Commands, command, store_of
+from domain.audit import AuditRow, Event
+from domain.errors import TransientError
+from node.commands.options import Commands, actor, command, settings_of, store_of
 from node.commands.output import plain, show_json, show_table
+
+if TYPE_CHECKING:
+    from db.store import Store
 
 FIELDS = ("seq", "at", "event", "study_uid", "job_id", "actor", "details", "hash")
 
@@ -27,7 +31,7 @@ def register(commands: Commands) -> None:
     listing.add_argument("--limit", type=int, default=100)
     command(group, "verify", "Check the hash chain; name the first row that was touched.", _verify, listing=True)
     export = command(group, "export", "Every row, for archives and other programs.", _export)
-    export.add_argument("--format", choices=("csv", "jsonl"), default="jsonl")
+    export.add_argument("--format", choices=("csv", "jsonl", "xml"), default="jsonl", help="xml: DICOM audit messages")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
 
 
@@ -53,9 +57,30 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    store = store_of(args)
     with _target(args.out) as stream:
-        export(store_of(args).audit(), stream, args.format)
+        _note(store, {"format": args.format})
+        if args.format == "xml":
+            _export_xml(args, store.audit(), stream)
+        else:
+            export(store.audit(), stream, args.format)
     return 0
+
+
+def _export_xml(args: argparse.Namespace, rows: Iterable[AuditRow], stream: TextIO) -> None:
+    from node.atna.source import source_of
+    from node.atna.xml import document
+
+    for line in document(rows, source_of(settings_of(args))):
+        stream.write(line + "\n")
+
+
+def _note(store: "Store", details: dict[str, str]) -> None:
+    """Who takes the log away stands in it. A database that cannot be written now can still be read."""
+    try:
+        store.note(Event.AUDIT_READ, actor(), details)
+    except TransientError as error:
+        print(f"this reading is not in the log: {error}", file=sys.stderr)
 
 
 @contextlib.contextmanager
