@@ -70,6 +70,7 @@ def insert_job(
     parent_id: int | None = None,
     missing: tuple[str, ...] = (),
     priority: Priority = Priority.ROUTINE,
+    shadow: bool = False,
 ) -> int:
     """Queue a new job, with its audit row; returns its id."""
     values = {
@@ -94,10 +95,14 @@ def insert_job(
         "timings": "{}",
         "missing": as_json(list(missing)),
         "priority": int(priority),
+        "shadow": int(shadow),
     }
     job_id = int(tx.connection.execute(insert(jobs).values(values).returning(jobs.c.job_id)).scalar_one())
-    details = {"destination": destination, "input": input_digest, "kind": kind.value, "model": model_id, "revision": revision}
+    details: dict[str, Any] = {"destination": destination, "input": input_digest, "kind": kind.value}
+    details |= {"model": model_id, "revision": revision}
     if priority is not Priority.ROUTINE:
         details["priority"] = priority.name.lower()
+    if shadow:
+        details["shadow"] = True
     tx.audit(Event.QUEUED, "node", details, study_uid, job_id)
     return job_id

@@ -45,7 +45,7 @@ class Jobs:
         """The most urgent job, of these the one that has waited longest, now running and leased to ``worker``; None for none.
 
         ``started_at`` is that of the first claim for ever. ``destination`` narrows deliveries to one, ``without`` leaves out jobs
-        of these models, ``least`` those that are less urgent.
+        of these packages (digests), ``least`` those that are less urgent.
         """
         about = (kind, destination, frozenset(without), least)
         if self._next(*about) is None:
@@ -74,7 +74,8 @@ class Jobs:
                 raise LostLeaseError(f"job {job.job_id} is held by somebody else now")
 
     def finish(self, job: Job, answer: Answer) -> None:
-        """An infer job was answered: done, declined or (by a verdict) failed; each destination gets a delivery in any case.
+        """An infer job was answered: done, declined or (by a verdict) failed; each destination gets a delivery in any case, none
+        when the job runs in shadow.
 
         Raises LostLeaseError, and then nothing has changed.
         """
@@ -87,7 +88,19 @@ class Jobs:
             values = {"outcome": answer.outcome, "summary": answer.summary, "timings": as_json(timings), "reason": answer.reason}
             move_job(tx, job, _MOVE_OF[answer.outcome], "node", values, details)
             _replace_artifacts(tx, job.job_id, answer.artifacts)
-            _deliver(tx, job)
+            if job.shadow:
+                said = {"destinations": list(job.destinations), "model": job.model_id, "outcome": answer.outcome.value}
+                tx.audit(Event.WITHHELD, "node", said, job.study_uid, job.job_id)
+            else:
+                _deliver(tx, job)
+
+    def withhold(self, job: Job) -> None:
+        """A delivery that was claimed does not leave: its model runs in shadow now. Raises LostLeaseError."""
+        if job.kind is not JobKind.DELIVER:
+            raise PermanentError(f"job {job.job_id} is not a delivery")
+        said = {"destination": job.destination, "model": job.model_id}
+        with self._database.write() as tx:
+            move_job(tx, job, JobMove.CANCEL, "node", {"reason": "its model runs in shadow now"}, said, Event.WITHHELD)
 
     def sent(
         self,
@@ -198,11 +211,13 @@ class Jobs:
             return [artifact_of(row) for row in connection.execute(query)]
 
     def predecessors(self, job: Job) -> list[Artifact]:
-        """The artifacts of the newest answer (of any outcome) of the same study and model with a lower revision."""
+        """The artifacts of the newest answer (of any outcome) of the same study and model with a lower revision. Answers kept
+        in shadow supersede nothing and are superseded by nothing: a report must not name one that no archive has."""
         before = and_(
             jobs.c.study_uid == job.study_uid,
             jobs.c.model_id == job.model_id,
             jobs.c.kind == JobKind.INFER,
+            jobs.c.shadow == 0,
             jobs.c.state.in_((JobState.DONE, JobState.DECLINED, JobState.FAILED)),
             jobs.c.revision < job.revision,
             exists().where(artifacts.c.job_id == jobs.c.job_id),
@@ -246,7 +261,7 @@ def _waiting(kind: JobKind, destination: str | None, without: frozenset[str], le
     urgent = jobs.c.priority.in_([int(each) for each in Priority if each <= least])  # one by one: see the index jobs_queue
     terms = [jobs.c.state == JobState.QUEUED, jobs.c.kind == kind, jobs.c.run_at <= now, urgent]
     if without:
-        terms.append(jobs.c.model_id.not_in(sorted(without)))
+        terms.append(jobs.c.package_digest.not_in(sorted(without)))
     if destination is not None:
         terms.append(jobs.c.destination == destination)
     return select(jobs).where(*terms).order_by(jobs.c.priority, jobs.c.run_at, jobs.c.job_id).limit(1)

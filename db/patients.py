@@ -37,6 +37,7 @@ class Patients:
             jobs.c.study_uid == patients.c.study_uid,
             jobs.c.model_id == model_id,
             jobs.c.kind == JobKind.INFER,
+            jobs.c.shadow == 0,  # nobody else has ever seen the others
             jobs.c.state == JobState.DONE,
             jobs.c.outcome.in_((Outcome.POSITIVE, Outcome.NEGATIVE)),
             exists().where(artifacts.c.job_id == jobs.c.job_id),

@@ -169,7 +169,8 @@ def _open(connection: Connection, study_uid: str, packs: Collection[str]) -> Ite
 
 
 def _unanswered(connection: Connection, study_uid: str, committing: frozenset[str], gone: int) -> Iterator[Keep]:
-    """Work that is not done; answers that did not reach everybody they are for, but for those purged with revision ``gone``."""
+    """Work that is not done; answers that did not reach everybody they are for, but for those purged with revision ``gone``.
+    Answers kept in shadow are for nobody; the newest live one before them is still owed."""
     rows = connection.execute(select(jobs).where(jobs.c.study_uid == study_uid).order_by(jobs.c.job_id.desc())).all()
     found = [job_of(row) for row in rows]  # the newest first
     waiting = [job for job in found if job.state in _OPEN]
@@ -178,7 +179,7 @@ def _unanswered(connection: Connection, study_uid: str, committing: frozenset[st
         yield Keep(Ground.WORKING, f"jobs of it are not done: {said}{', ...' if len(waiting) > 3 else ''}")
     answers: dict[str, Job] = {}
     for job in found:
-        if job.kind is JobKind.INFER and job.state is not JobState.CANCELLED and job.revision > gone:
+        if job.kind is JobKind.INFER and job.state is not JobState.CANCELLED and job.revision > gone and not job.shadow:
             best = answers.get(job.model_id)
             if best is None or (job.revision, job.job_id) > (best.revision, best.job_id):
                 answers[job.model_id] = job

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, insert, select, update
+from sqlalchemy import Row, and_, insert, or_, select, update
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
@@ -39,15 +39,16 @@ class Reruns:
         revision: int,
         seen: int,
         anew: Sequence[NewJob],
-        again: Mapping[int, Sequence[str]],
+        again: Mapping[int, NewJob],
         actor: str,
     ) -> dict[str, int]:
-        """Queue jobs of a closed study for an operator; returns the id of the job of each model.
+        """Queue jobs of a closed study for an operator; returns the id of the job of each model by ``NewJob.name``.
 
         ``anew`` are analysed in a new revision, so that their results have UIDs of their own and name the former ones; what still
-        waits or runs of the same models is cancelled. ``again`` are ended jobs whose stored answer still stands, with the
-        destinations it goes to now: they keep their revision and their UIDs. ``revision`` and ``seen`` (winning instances) are
-        what the caller judged by. Raises TransientError when that has changed, PermanentError when the study is not closed.
+        waits or runs of the same models is cancelled, by one in shadow only what runs in shadow too. ``again`` are ended jobs
+        whose stored answer still stands, with where it goes now: they keep their revision and their UIDs. ``revision`` and
+        ``seen`` (winning instances) are what the caller judged by. Raises TransientError when that has changed, PermanentError
+        when the study is not closed.
         """
         with self._database.write() as tx:
             row = tx.connection.execute(with_counts().where(studies.c.study_uid == study_uid)).one_or_none()
@@ -63,8 +64,8 @@ class Reruns:
             if anew:
                 tx.connection.execute(update(studies).where(_is(row)).values(state=state, revision=target))
                 _inherit(tx, row, target)
-            queued = {job.model_id: _anew(tx, row, target, job) for job in anew}
-            return queued | {job.model_id: _again(tx, job, again[job.job_id], actor) for job in former}
+            queued = {job.name: _anew(tx, row, target, job) for job in anew}
+            return queued | {again[job.job_id].name: _again(tx, job, again[job.job_id], actor) for job in former}
 
 
 def _is(row: Row[Any]) -> Any:
@@ -82,15 +83,19 @@ def _inherit(tx: Transaction, row: Row[Any], revision: int) -> None:
 
 
 def _anew(tx: Transaction, row: Row[Any], revision: int, job: NewJob) -> int:
-    same = and_(jobs.c.study_uid == row.study_uid, jobs.c.kind == JobKind.INFER, jobs.c.model_id == job.model_id)
+    mine = jobs.c.shadow == int(job.shadow)  # not those of the version it runs beside
+    if not job.shadow:
+        mine = or_(mine, jobs.c.package_digest == job.package_digest)  # the same in shadow would only be done twice
+    same = and_(jobs.c.study_uid == row.study_uid, jobs.c.kind == JobKind.INFER, jobs.c.model_id == job.model_id, mine)
     for old in tx.connection.execute(select(jobs).where(same, jobs.c.state.in_(_OPEN)).order_by(jobs.c.job_id)).all():
         move_job(tx, job_of(old), JobMove.CANCEL, "node", {"reason": f"superseded by revision {revision}"})
     digest = input_digest(tx.connection, row.study_uid, revision, job.series_uids)
     return queue(tx, row.study_uid, revision, job, digest)
 
 
-def _again(tx: Transaction, job: Job, destinations: Sequence[str], actor: str) -> int:
+def _again(tx: Transaction, job: Job, now: NewJob, actor: str) -> int:
     """Its worker finds the stored files and gives them back; a delivery for each destination follows."""
-    fresh = {"attempts": 0, "run_at": tx.now, "reason": "", "destinations": as_json(list(destinations))}
-    move_job(tx, job, JobMove.REVIVE, actor, fresh)
+    fresh = {"attempts": 0, "run_at": tx.now, "reason": "", "destinations": as_json(list(now.destinations))}
+    fresh |= {"shadow": int(now.shadow), "priority": int(now.priority)}
+    move_job(tx, job, JobMove.REVIVE, actor, fresh, {"shadow": "off"} if job.shadow and not now.shadow else {})
     return job.job_id

@@ -69,6 +69,7 @@ def job_of(row: Row[Any]) -> Job:
         timings=json.loads(row.timings),
         missing=tuple(json.loads(row.missing)),
         priority=Priority(row.priority),
+        shadow=bool(row.shadow),
     )
 
 

@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData,
 
 metadata = MetaData()
 NOT_STORED = "event <> 'stored'"  # nearly all audit rows are: an index of the others is small, and no image waits for it
+IN_SHADOW = "shadow = 1"  # few jobs are
 
 studies = Table(
     "studies",
@@ -209,10 +210,12 @@ jobs = Table(
     Column("timings", Text, nullable=False, server_default="{}"),
     Column("missing", Text, nullable=False, server_default="[]"),
     Column("priority", Integer, nullable=False, server_default="2"),  # domain.jobs.Priority
+    Column("shadow", Integer, nullable=False, server_default="0"),  # 1: the answer is kept here and goes nowhere
     Index("jobs_queue", "state", "kind", "priority", "run_at", "destination"),
     Index("jobs_state", "state"),  # in the order of their numbers
     Index("jobs_study", "study_uid"),
     Index("jobs_parent", "parent_id"),
+    Index("jobs_shadow", "study_uid", "model_id", "state", sqlite_where=text(IN_SHADOW), postgresql_where=text(IN_SHADOW)),
 )
 
 artifacts = Table(

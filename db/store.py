@@ -19,6 +19,7 @@ from db.receiving import Receiving, close_association
 from db.reports import Reporting
 from db.reruns import Reruns
 from db.schema import associations, jobs, studies
+from db.shadows import Shadows
 from db.studies import Studies
 from db.times import seconds
 from domain.moves import JobState, StudyState
@@ -33,7 +34,20 @@ class Recovery:
 
 
 class Store(
-    Receiving, Admissions, Acceptances, Commitments, Testimony, Habits, Patients, Studies, Reruns, Purges, Jobs, Reporting, Record
+    Receiving,
+    Admissions,
+    Acceptances,
+    Commitments,
+    Testimony,
+    Habits,
+    Patients,
+    Studies,
+    Reruns,
+    Purges,
+    Shadows,
+    Jobs,
+    Reporting,
+    Record,
 ):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 

@@ -239,6 +239,7 @@ def queue(tx: Transaction, study_uid: str, revision: int, job: NewJob, digest: s
         destinations=job.destinations,
         missing=job.missing,
         priority=job.priority,
+        shadow=job.shadow,
     )
 
 
@@ -254,6 +255,7 @@ def _last_input(connection: Connection, study_uid: str, job: NewJob) -> str | No
         jobs.c.kind == JobKind.INFER,
         jobs.c.model_id == job.model_id,
         jobs.c.package_digest == job.package_digest,
+        jobs.c.shadow <= int(job.shadow),  # what was kept in shadow has told nobody anything
         jobs.c.revision > purged_revision(connection, study_uid),  # results that are gone do not stand for an answer
         jobs.c.state.not_in([JobState.CANCELLED, JobState.FAILED]),
     )

@@ -36,6 +36,8 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     REVIVED = "revived"
     SENT = "sent"
+    WITHHELD = "withheld"  # shadow mode: an answer is kept here and goes nowhere
+    EXPORTED = "images-exported"  # an operator had the images or results of a study written as files
     ASKED = "asked"  # an archive was asked to commit to results
     COMMITTED = "committed"  # and has taken responsibility for them
     FORGOTTEN = "forgotten"  # an operator had a destination asked anew what it takes

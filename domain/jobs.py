@@ -27,6 +27,11 @@ class Priority(IntEnum):
     LOW = 3
 
 
+def model_name(model_id: str, shadow: bool) -> str:
+    """What people read: a package may run in shadow beside another version of itself."""
+    return f"{model_id} (shadow)" if shadow else model_id
+
+
 class Outcome(StrEnum):
     """The one answer a study gets from a model."""
 
@@ -46,6 +51,12 @@ class NewJob:
     destinations: tuple[str, ...]  # destination names; the deliveries that follow
     missing: tuple[str, ...] = ()  # sentences: what is known to be missing, for the report
     priority: Priority = Priority.ROUTINE
+    shadow: bool = False  # its answer is kept here and goes nowhere
+
+    @property
+    def name(self) -> str:
+        """The model, and whether it runs in shadow."""
+        return model_name(self.model_id, self.shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,12 @@ class Job:
     timings: Mapping[str, float] = field(default_factory=dict, hash=False)
     missing: tuple[str, ...] = ()  # what was known to be missing when the study settled, as sentences
     priority: Priority = Priority.ROUTINE
+    shadow: bool = False  # infer jobs: no delivery follows; ``destinations`` say where the answer would go
+
+    @property
+    def name(self) -> str:
+        """The model, and whether it runs in shadow."""
+        return model_name(self.model_id, self.shadow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,28 @@ from node.commands import (
     send,
     serve,
     setup,
+    shadow,
 )
 
-GROUPS = (setup, serve, send, admit, demo, run, batch, lint, look, jobs, rerun, purge, destinations, audit, models, conformance)
+GROUPS = (
+    setup,
+    serve,
+    send,
+    admit,
+    demo,
+    run,
+    batch,
+    lint,
+    look,
+    jobs,
+    rerun,
+    shadow,
+    purge,
+    destinations,
+    audit,
+    models,
+    conformance,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -72,9 +72,8 @@ class Accepting:
         return done
 
     def pending(self) -> frozenset[str]:
-        """Models whose jobs wait, since nobody knows yet whether they may run."""
-        undecided = (model for model in self.models() if self._is_open(model.digest))
-        return frozenset(model.package_id for model in undecided)
+        """Packages (digests) whose jobs wait, since nobody knows yet whether they may run."""
+        return frozenset(model.digest for model in self.models() if self._is_open(model.digest))
 
     def chosen(self, digest: str) -> Trial:
         """How to run a package. Raises PackageError that says why it may not run."""

@@ -28,7 +28,7 @@ from node.express import Express
 from node.geometry import plane
 from node.inferring import Inferring
 from node.intake import Intake
-from node.loaded import configured, load_models
+from node.loaded import configured, in_shadow, load_models
 from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
@@ -98,6 +98,7 @@ class Node:
         plane_of = self._plane if study.watch_gaps else None
         self._settler = Settler(self.store, self._header, self._models, clock, plane_of, self._counting, self._quiet)
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
+        self._delivering.shadows = in_shadow(self._models)
         self._committing = Committing(self.store, settings, clock, self._wake)
         self._express = Express()
         inferring = Inferring(
@@ -189,6 +190,7 @@ class Node:
         settings = replace(settings, scp=scp, **{name: getattr(self.settings, name) for name in fixed})
         self._listed = settings.peers
         self._take(replace(settings, peers=with_admitted(self._listed, self.store.admissions())))
+        self._delivering.shadows = in_shadow(models)
         self._models = self._orders.models = self._settler.models = models
         event("reloaded", models=len(models), destinations=len(settings.destinations), peers=len(self.settings.peers))
         if waiting:

@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from domain.errors import AncillaError
 from domain.jobs import Outcome
 from node.holding import failure, words
-from node.shelf import LIST, stored, write
+from node.shelf import measurements, stored, write
 from node.solo import Desk, Solo, Solved, order_of
 
 FETCHED: Final = ".fetched"  # below the folder of results; gone at the end
 SOURCE: Final = "source.json"  # in the folder of a study
 _LOOK: Final = 1.0  # seconds between two looks at what takes too long
-_MOST_MEASUREMENTS: Final = 30
 
 
 class Archive(Protocol):
@@ -210,20 +209,6 @@ class Batch:
             folder=folder.name,
             input_digest=solved.input_digest,
         )
-
-
-def measurements(folder: Path) -> str:
-    """The numbers of a result, "left-lung: Volume 2301.5 ml; ..."; "" where there are none."""
-    try:
-        told: list[dict[str, Any]] = json.loads((folder / LIST).read_text(encoding="utf-8"))["findings"]
-        found = [
-            f"{said['tracking_id']}: {one['name']} {one['value']:.6g} {one['unit']}"
-            for said in told
-            for one in said["measurements"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return "; ".join(found[:_MOST_MEASUREMENTS])
 
 
 def tally(states: Counter[str]) -> str:

@@ -103,6 +103,7 @@ class ModelSettings:
     slot: int
     requires: tuple[Rule, ...] = ()  # each asks for one series
     priority: str = STUDY  # or a name of domain.jobs.Priority
+    shadow: bool = False  # nothing it answers is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,8 @@ def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:
         package = find_package(values["package"], folder)
     except ConfigurationError as error:
         raise ConfigurationError(f"model[{slot + 1}].package: {error}") from None
-    return ModelSettings(package, tuple(dict.fromkeys(values["send_to"])), rule, slot, requires, values["priority"])
+    targets = tuple(dict.fromkeys(values["send_to"]))
+    return ModelSettings(package, targets, rule, slot, requires, values["priority"], values["shadow"])
 
 
 def shipped_packages() -> dict[str, Path]:

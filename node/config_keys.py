@@ -202,6 +202,13 @@ KEYS: Final = (
         "study: as its images say (Requested Procedure Priority); stat overtakes",
         one_of(*CHOICES),
     ),
+    Key(
+        "model",
+        "shadow",
+        bool,
+        False,
+        "true: it runs and its answers are kept here, but nothing is sent to anybody; see docs/shadow.md",
+    ),
     Key("model", "requires", list, [], "rules, one per series that must be there; see docs/completeness.md", items=dict),
     Key("model", "when", dict, {}, "rule over DICOM keywords, see below; empty: every series"),
     Key("destination", "name", str, REQUIRED, "what send_to and the audit log call it", _is_name),
@@ -352,7 +359,6 @@ TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]],
 LATER: Final = frozenset(
     {
         "audit",
-        "model.shadow",
         "compute.address",
         "compute.tls",
     }

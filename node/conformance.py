@@ -101,7 +101,8 @@ def _destination(destination: Destination, archive: bool) -> Iterator[Row]:
 def _models(models: Sequence[Model]) -> Iterator[str]:
     yield "## Models"
     yield ""
-    rows = [(m.package_id, m.version, f"`{m.digest[:16]}`", ", ".join(m.settings.send_to)) for m in models]
+    targets = {m.name: "nobody (shadow)" if m.shadow else ", ".join(m.settings.send_to) for m in models}
+    rows = [(m.package_id, m.version, f"`{m.digest[:16]}`", targets[m.name]) for m in models]
     yield from _table(("package", "version", "SHA-256 begins", "results go to"), rows)
 
 

@@ -30,7 +30,10 @@ def deliver(destination: Destination, files: Sequence[Path]) -> list[Sent]:
 
 
 class Delivering:
-    """The deliver jobs of this node. ``lane`` makes the executor of one destination."""
+    """The deliver jobs of this node. ``lane`` makes the executor of one destination. ``shadows`` are the packages (digests) that
+    run in shadow now: what they answered while they were live does not leave any more."""
+
+    shadows: frozenset[str] = frozenset()  # replaced when the configuration is read again
 
     def __init__(
         self,
@@ -88,6 +91,10 @@ class Delivering:
             lane.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, job: Job) -> None:
+        if job.package_digest in self.shadows:
+            self._store.withhold(job)
+            event("withheld", job=job.job_id, study=study_mark(job.study_uid), destination=job.destination)
+            return
         destination = self.settings.target(job.destination)
         if destination is None:
             self._fail(job, f"the destination {job.destination} is not configured any more")

@@ -45,7 +45,7 @@ class Gate(Protocol):
         """How many workers it keeps busy."""
 
     def pending(self) -> frozenset[str]:
-        """Models whose jobs must wait."""
+        """Packages (digests) whose jobs must wait."""
 
 
 class Inferring:
@@ -103,12 +103,13 @@ class Inferring:
         return sum(not held.urgent for held in self._holding.held.values())
 
     def _left_out(self) -> frozenset[str]:
-        """Models that nobody knows yet whether they run here, and those whose peak does not fit beside what runs."""
+        """Packages that nobody knows yet whether they run here, and those whose peak does not fit beside what runs."""
         pending = self._gate.pending() if self._gate else frozenset()
-        free = self._compute.memory_bytes - sum(self._orders.peak(held.job.model_id) for held in self._holding.held.values())
+        running = (held.job.package_digest for held in self._holding.held.values())
+        free = self._compute.memory_bytes - sum(map(self._orders.peak, running))
         if not self._holding.held:  # alone it may try: the machine has swap, or the package exaggerates
             return pending
-        return pending | {model.package_id for model in self._orders.models if model.peak_memory > max(0, free)}
+        return pending | {model.digest for model in self._orders.models if model.peak_memory > max(0, free)}
 
     def _overtake(self) -> bool:
         """A STAT job for which no worker is free makes a less urgent one rest between two of its batches, and runs beside it."""
@@ -120,7 +121,7 @@ class Inferring:
         if job is None:
             return False
         giving = max(resting, key=lambda one: (one.job.priority, one.since))
-        if job.model_id in self._left_out():  # both do not fit: the other one begins again later
+        if job.package_digest in self._left_out():  # both do not fit: the other one begins again later
             giving.stopped = MADE_ROOM
             return self._kill(giving.future)
         claimed = self._store.claim(JobKind.INFER, self._name, LEASE_SECONDS, without=self._left_out(), least=Priority.STAT)
@@ -177,7 +178,7 @@ class Inferring:
         Path(order.pause).unlink(missing_ok=True)
         workers = self._express if urgent and self._express else self._workers
         future = workers.submit(self._perform, order)
-        workers.limit(future, self._orders.peak(job.model_id))
+        workers.limit(future, self._orders.peak(job.package_digest))
         self._holding.take(job, future, last_word=verdict is not None, urgent=urgent)
         future.add_done_callback(lambda _: self._wake())
         event(
@@ -219,7 +220,8 @@ class Inferring:
     def _finish(self, job: Job, answer: Answer) -> None:
         self._store.finish(job, answer)
         seconds = {part: f"{value:.2f}" for part, value in answer.timings.items()}
-        event("finished", job=job.job_id, study=study_mark(job.study_uid), outcome=answer.outcome, **seconds)
+        about = {"job": job.job_id, "study": study_mark(job.study_uid), "outcome": answer.outcome}
+        event("finished", **about, **({"shadow": True} if job.shadow else {}), **seconds)
 
     def _fail(self, job: Job, reason: str) -> None:
         self._store.fail(job, reason)

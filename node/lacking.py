@@ -23,6 +23,15 @@ def wants(model: Model, header: Dataset) -> bool:
     return model.settings.when.wants(header) or any(channel.rank(header) is not None for channel in model.channels)
 
 
+def waited_for(models: Sequence[Model], headers: Headers) -> Sequence[Model]:
+    """The models for whose sake a study is held. What runs in shadow beside a live model does not make its answer wait; where no
+    live model asks for anything of the study, it is held as if the shadow were live."""
+    known = [header for header in headers.values() if header is not None]
+    live = [model for model in models if not model.shadow]
+    asks = (rule for model in live for rule in (model.settings.when, *model.settings.requires))
+    return live if any(rule.wants(header) for rule in asks for header in known) else models
+
+
 def required(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
     """Series that have not come. A model asks for its series in studies where its rule or one of its requirements is met."""
     known = [header for header in headers.values() if header is not None]
@@ -35,7 +44,7 @@ def required(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
             if not found:
                 asks = ", ".join(clause.keyword for clause in rule.clauses)
                 words = f"a required series is missing (requires[{number}] of {model.package_id}: {asks})"
-                yield Hold(HoldKind.REQUIRED_SERIES, f"{model.package_id}/{number}", words)
+                yield Hold(HoldKind.REQUIRED_SERIES, f"{model.name}/{number}", words)
 
 
 def unfilled(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
@@ -48,7 +57,7 @@ def unfilled(models: Sequence[Model], headers: Headers) -> Iterator[Hold]:
         for channel, found in zip(model.channels, there, strict=True):
             if any(there) and not found:
                 words = f"a required series is missing ({channel.name} of {model.package_id})"
-                yield Hold(HoldKind.REQUIRED_SERIES, f"{model.package_id}/{channel.name}", words)
+                yield Hold(HoldKind.REQUIRED_SERIES, f"{model.name}/{channel.name}", words)
 
 
 def holes(
@@ -80,13 +89,13 @@ def unfulfilled(standing: Standing) -> list[str]:
     return said
 
 
-def for_model(holds: Sequence[Hold], model_id: str) -> list[str]:
-    """The sentences of one model. Slices that a stack lacks are not among them: the model judges these itself and says so."""
+def for_model(holds: Sequence[Hold], name: str) -> list[str]:
+    """The sentences of one model (``Model.name``). Slices that a stack lacks are not among them: the model judges these itself
+    and says so."""
     return [
         f"Analysed incomplete: {hold.words}."
         for hold in holds
-        if hold.kind is HoldKind.PACS_COUNT
-        or (hold.kind is HoldKind.REQUIRED_SERIES and hold.subject.rpartition("/")[0] == model_id)
+        if hold.kind is HoldKind.PACS_COUNT or (hold.kind is HoldKind.REQUIRED_SERIES and hold.subject.rpartition("/")[0] == name)
     ]
 
 

@@ -1,12 +1,13 @@
 """The configured models with their packages checked: who they are and which rule they follow."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from domain.errors import ConfigurationError, PackageError
+from domain.jobs import model_name
 from inference import signature
 from inference.channels import Channel
 from inference.package import AnyPackage, Package, load
@@ -24,9 +25,20 @@ class Model:
     peak_memory: int = 0  # bytes a job may need at most; 0: not said
     channels: tuple[Channel, ...] = ()  # the series its network sees together; none: one series, whichever fits
 
+    @property
+    def shadow(self) -> bool:
+        """Nothing it answers is sent."""
+        return self.settings.shadow
+
+    @property
+    def name(self) -> str:
+        """What people read; different for every configured model."""
+        return model_name(self.package_id, self.shadow)
+
 
 def load_models(settings: Settings) -> tuple[Model, ...]:
-    """Every configured package, checked file by file. Raises ConfigurationError that names the key."""
+    """Every configured package, checked file by file. Two versions of a package may be there if one runs
+    in shadow. Raises ConfigurationError that names the key."""
     models: dict[str, Model] = {}
     for entry in settings.models:
         where = f"model[{entry.slot + 1}].package"
@@ -35,12 +47,20 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             check_signature(entry.package, settings)
         except PackageError as error:
             raise ConfigurationError(f"{where}: {error}") from None
-        if package.id in models:
-            raise ConfigurationError(
-                f'{where}: the model "{package.id}" is configured twice; use one [[model]] with all its send_to'
-            )
-        models[package.id] = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
+        model = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
+        _check_beside(model, models, where)
+        models[model.name] = model
     return tuple(models.values())
+
+
+def _check_beside(model: Model, others: Mapping[str, Model], where: str) -> None:
+    """Raises ConfigurationError when another one would answer the same studies under the same name or UIDs."""
+    if model.name in others:
+        hint = "use one [[model]] with all its send_to" if not model.shadow else "one version of it at a time can run in shadow"
+        raise ConfigurationError(f'{where}: the model "{model.name}" is configured twice; {hint}')
+    if any(other.digest == model.digest for other in others.values()):
+        words = f'the same package of "{model.package_id}" is configured live and in shadow; in shadow runs another version of it'
+        raise ConfigurationError(f"{where}: {words}")
 
 
 def check_signature(package: Path, settings: Settings) -> None:
@@ -55,7 +75,12 @@ def configured(settings: Settings, models: Sequence[Model]) -> dict[str, Any]:
         digest = hashlib.sha256(settings.file.read_bytes()).hexdigest()
     except OSError:
         digest = ""
-    return {"models": {model.package_id: model.digest for model in models}, "configuration": digest}
+    return {"models": {model.name: model.digest for model in models}, "configuration": digest}
+
+
+def in_shadow(models: Sequence[Model]) -> frozenset[str]:
+    """The packages (digests) of which nothing is sent."""
+    return frozenset(model.digest for model in models if model.shadow)
 
 
 def channels_of(package: AnyPackage) -> tuple[Channel, ...]:

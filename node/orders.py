@@ -42,9 +42,7 @@ class Orders:
     def order(self, job: Job, now: datetime, verdict: Verdict | None = None) -> Order:
         """The order for ``job``. Raises PackageError when its package may not run on this CPU, PermanentError when its model is
         not configured any more."""
-        model = next((model for model in self.models if model.package_id == job.model_id), None)
-        if model is None:
-            raise PermanentError(f"the model {job.model_id} is not configured any more")
+        model = self._model(job)
         settings, data_dir = self.settings, self.settings.node.data_dir
         instances = tuple(self._store.instances(job.study_uid, job.revision, job.series_uids))
         prior_study, prior = self._earlier(job, instances)
@@ -85,9 +83,7 @@ class Orders:
     def early(self, job: NewJob, study_uid: str, instances: Sequence[Instance], permit: Path, seconds: float) -> EarlyOrder:
         """The order to begin with the ``instances`` of a study that are here, for what will be ``job``. Raises
         PermanentError when its model is not configured any more."""
-        model = next((model for model in self.models if model.package_id == job.model_id), None)
-        if model is None:
-            raise PermanentError(f"the model {job.model_id} is not configured any more")
+        model = self._model(job)
         data_dir, compute = self.settings.node.data_dir, self.settings.compute
         way = self._way(job.package_digest)
         return EarlyOrder(
@@ -105,6 +101,14 @@ class Orders:
             cache_bytes=compute.cache_bytes,
             instances=tuple(instance for instance in instances if instance.header.series_uid in job.series_uids),
         )
+
+    def _model(self, job: Job | NewJob) -> Model:
+        """The one with the package of the job; else the one that has taken its place. Raises PermanentError."""
+        same = (model for model in self.models if (model.package_id, model.digest) == (job.model_id, job.package_digest))
+        heirs = (model for model in self.models if model.name == job.name)
+        if (model := next(same, None) or next(heirs, None)) is None:
+            raise PermanentError(f"the model {job.name} is not configured any more")
+        return model
 
     def _earlier(self, job: Job, instances: Sequence[Instance]) -> tuple[str, list[Artifact]]:
         """The patient's earlier result of this model, if comparing is wanted and the patient has an identifier."""
@@ -124,9 +128,9 @@ class Orders:
             return False
         return True
 
-    def peak(self, model_id: str) -> int:
-        """Bytes of memory a job of this model may need; 0: nobody says."""
-        return next((model.peak_memory for model in self.models if model.package_id == model_id), 0)
+    def peak(self, package_digest: str) -> int:
+        """Bytes of memory a job of this package may need; 0: nobody says."""
+        return next((model.peak_memory for model in self.models if model.digest == package_digest), 0)
 
     def pause(self, job_id: int) -> Path:
         """While this file exists the job rests."""

@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 from db.store import Store
 from domain.completeness import Hold, HoldKind
 from domain.instances import Instance, Place
-from domain.jobs import NewJob
+from domain.jobs import NewJob, Priority
 from domain.studies import Study
 from node.config import SENDER, sender_name
-from node.lacking import for_model, holes, required, unfilled, unfulfilled, wants
+from node.lacking import for_model, holes, required, unfilled, unfulfilled, waited_for, wants
 from node.loaded import Model
 from node.log import event, study_mark
 from node.quiet import Quiet
@@ -65,7 +65,8 @@ class Settler:
             return False
         missing = [] if listed else unfulfilled(self._store.standing(study.study_uid)) if overdue else []
         missing += self._gone(study, instances)
-        jobs = [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in self._jobs(headers, series)]
+        told = [] if listed or self._clock is None else [*counted, *self._unfound(headers)]
+        jobs = [replace(job, missing=(*missing, *for_model(told, job.name))) for job in self._jobs(headers, series)]
         said = [*missing, *(hold.words for hold in holds)]
         unmet = {} if jobs else self._unmet(headers.values())
         settled = self._store.settle(study.study_uid, study.revision, jobs, seen=len(instances), missing=said, unmet=unmet)
@@ -84,19 +85,19 @@ class Settler:
         headers = {uid: self._header(_middle(images).place) for uid, images in series.items()}
         listed, standing = self._store.is_listed_complete(study.study_uid), self._store.standing(study.study_uid)
         counted = [hold for hold in standing.holds if hold.kind is HoldKind.PACS_COUNT]
-        holds = [] if listed else [*counted, *required(self.models, headers), *unfilled(self.models, headers)]
+        holds = [] if listed else [*counted, *self._unfound(headers)]
         missing = [] if listed else unfulfilled(standing)
         missing += self._gone(study, instances)
         jobs = self._jobs(headers, series)
-        return [replace(job, missing=(*missing, *for_model(holds, job.model_id))) for job in jobs]
+        return [replace(job, missing=(*missing, *for_model(holds, job.name))) for job in jobs]
 
     def unmet(self, instances: Sequence[Instance]) -> dict[str, tuple[str, ...]]:
-        """By model that wants no series: the DICOM keywords of the clauses at which its rule turned series away."""
+        """By name of a model that wants no series: the DICOM keywords of the clauses at which its rule turned series away."""
         return self._unmet(self._header(_middle(images).place) for images in _by_series(instances).values())
 
     def _unmet(self, headers: Iterable[Dataset | None]) -> dict[str, tuple[str, ...]]:
         known = [header for header in headers if header is not None]
-        failed = {model.package_id: [model.settings.when.unmet(header) for header in known] for model in self.models}
+        failed = {model.name: [model.settings.when.unmet(header) for header in known] for model in self.models}
         return {model_id: tuple(dict.fromkeys(keywords)) for model_id, keywords in failed.items() if all(keywords)}
 
     def _jobs(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[NewJob]:
@@ -108,8 +109,10 @@ class Settler:
                 senders = _senders(instance for uid in wanted for instance in series[uid])
                 targets = _targets(model.settings.send_to, senders)
                 told = [header for uid in wanted if (header := headers[uid]) is not None]
-                priority = priority_of(told, model.settings.priority)
-                found.append(NewJob(model.package_id, model.digest, tuple(wanted), targets, priority=priority))
+                # Who tries a model must not make anybody wait who uses one.
+                priority = Priority.LOW if model.shadow else priority_of(told, model.settings.priority)
+                job = NewJob(model.package_id, model.digest, tuple(wanted), targets, priority=priority, shadow=model.shadow)
+                found.append(job)
         return found
 
     def _gone(self, study: Study, instances: Sequence[Instance]) -> list[str]:
@@ -127,8 +130,13 @@ class Settler:
         return self._counts.lacks(study) if self._counts else []
 
     def _lacks(self, headers: Mapping[str, Dataset | None], series: Mapping[str, Sequence[Instance]]) -> list[Hold]:
-        found = [*required(self.models, headers), *unfilled(self.models, headers)]
-        return [*found, *holes(self.models, headers, series, self._plane)] if self._plane else found
+        models = waited_for(self.models, headers)
+        found = [*required(models, headers), *unfilled(models, headers)]
+        return [*found, *holes(models, headers, series, self._plane)] if self._plane else found
+
+    def _unfound(self, headers: Mapping[str, Dataset | None]) -> list[Hold]:
+        """Series that any model asks for, also those that nothing waits for: its answer says so."""
+        return [*required(self.models, headers), *unfilled(self.models, headers)]
 
     def _hold(self, study: Study, holds: Sequence[Hold]) -> None:
         if self._store.hold(study.study_uid, study.revision, holds, LOOK_AGAIN):
@@ -137,7 +145,7 @@ class Settler:
 
     def _settled(self, study: Study, jobs: Sequence[NewJob], missing: Sequence[str]) -> None:
         about = {"study": study_mark(study.study_uid), "revision": study.revision, "instances": study.instances}
-        event("settled", **about, models=",".join(job.model_id for job in jobs) or "none", incomplete=bool(missing))
+        event("settled", **about, models=",".join(job.name for job in jobs) or "none", incomplete=bool(missing))
         if self._quiet:
             self._quiet.learned(self._store.habits())
 

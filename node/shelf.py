@@ -15,6 +15,7 @@ from domain.results import Algorithm, Analysis, Finding, Measurement, Statement
 from sr_writer.document import Document
 
 LIST: Final = "result.json"
+_MOST_MEASUREMENTS: Final = 30
 _PARTS: Final = {  # by position in the key
     5: "the model has another place in the configuration",
     6: "reports are written in another language now",
@@ -156,6 +157,20 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def measurements(folder: Path) -> str:
+    """The numbers of a result, "left-lung: Volume 2301.5 ml; ..."; "" where there are none."""
+    try:
+        told: list[dict[str, Any]] = json.loads((folder / LIST).read_text(encoding="utf-8"))["findings"]
+        found = [
+            f"{said['tracking_id']}: {one['name']} {one['value']:.6g} {one['unit']}"
+            for said in told
+            for one in said["measurements"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return "; ".join(found[:_MOST_MEASUREMENTS])
 
 
 def _listed(order: Order, sheet: Sheet, answer: Answer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from node.batch import Row
+from node.spreadsheet import harmless
 
 FILE: Final = "batch.csv"
 COLUMNS: Final = (
@@ -34,11 +35,6 @@ def written(rows: Iterable[Row], folder: Path, model: str, package_digest: str) 
         stream.flush()
         for row in rows:
             values = asdict(row) | {"kept": "yes" if row.kept else "", "model": model, "package_digest": package_digest}
-            table.writerow({name: _harmless(value) for name, value in values.items()})
+            table.writerow({name: harmless(value) for name, value in values.items()})
             stream.flush()
             yield row
-
-
-def _harmless(value: object) -> object:
-    """A spreadsheet must not take the text of a package for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -155,7 +155,7 @@ class Warming:
         """Send a worker to the model that has the most to do; False: none has enough."""
         uid = study.study_uid
         instances = self._store.instances(uid, latest=False)
-        jobs = {(uid, job.model_id): job for job in self._wanted(instances)}
+        jobs = {(uid, job.model_id): job for job in self._wanted(instances) if not job.shadow}  # nobody waits for those
         able = (part for part, job in jobs.items() if part not in self._spoiled and self._orders.may_run(job.package_digest))
         seen = {part: self._seen.get(part, 0) for part in able}
         if not seen:

@@ -54,7 +54,8 @@ def _resend(args: argparse.Namespace) -> int:
     for job in deliveries:  # newest first
         newest.setdefault((job.model_id, job.destination), job)
     if not newest:
-        raise PermanentError(f"nothing of study {args.study} was ever to be sent{' to ' + args.to if args.to else ''}")
+        kept = "; answers in shadow are kept here" if store.shadowed([args.study]) else ""
+        raise PermanentError(f"nothing of study {args.study} was ever to be sent{' to ' + args.to if args.to else ''}{kept}")
     gone = store.last_purge(args.study)
     if gone is not None:
         newest = {key: job for key, job in newest.items() if job.revision > gone.revision}

@@ -43,7 +43,7 @@ def job_row(job: Job) -> tuple[object, ...]:
         job.priority.name.lower(),
         job.state,
         job.model_id,
-        job.destination,
+        "(shadow)" if job.shadow else job.destination,
         job.attempts,
         job.outcome,
         due,
@@ -64,7 +64,8 @@ def _retry(args: argparse.Namespace) -> int:
     if job is not None and job.kind is JobKind.INFER:
         _must_give_the_same(args, store, job)
     store.revive(args.job, actor())
-    print(f"job {args.job} is queued again")
+    kept = "; it is in shadow: its answer is kept here (`ancilla rerun` sends it once its model is live)"
+    print(f"job {args.job} is queued again{kept if job is not None and job.shadow else ''}")
     return 0
 
 

@@ -39,6 +39,8 @@ def _status(args: argparse.Namespace) -> int:
     settings, store = settings_of(args), store_of(args)
     studies = {str(state): count for state, count in store.study_counts().items()}
     jobs = {f"{kind} {state}": count for (kind, state), count in store.job_counts().items()}
+    read = store.latest((Event.NODE_STARTED, Event.NODE_RELOADED))
+    kept = store.shadow_count()
     about = {
         "running": is_locked(settings.node.data_dir),
         "ae_title": settings.scp.ae_title,
@@ -47,6 +49,8 @@ def _status(args: argparse.Namespace) -> int:
         "free_bytes": disk_usage(settings.node.data_dir).free,
         "reserve_bytes": settings.scp.reserve_bytes,
         "retention": settings.retention,
+        "models": list(json.loads(read.details)["models"]) if read else [],
+        "shadow_answers": kept,
         "studies": dict(sorted(studies.items())),
         "jobs": dict(sorted(jobs.items())),
         "strangers": store.strangers(),
@@ -60,7 +64,9 @@ def _status(args: argparse.Namespace) -> int:
     }
     free = f"{about['free_bytes'] / 1e9:.1f} GB, {settings.scp.reserve_gb:g} GB of it kept in reserve"  # type: ignore[operator]
     words = {"node": "running" if about["running"] else "stopped", "DICOM": f"{settings.scp.ae_title}, port {settings.scp.port}"}
-    show_pairs(words | {"data": settings.node.data_dir, "free": free, "deleted": _retention(settings)} | counted)
+    models = {"models": ", ".join(about["models"]) or "none"}  # type: ignore[arg-type]
+    counted |= {"shadow": f"{kept} answers kept here, not sent; `ancilla shadow` lists them"} if kept else {}
+    show_pairs(words | models | {"data": settings.node.data_dir, "free": free, "deleted": _retention(settings)} | counted)
     callers = [(s, s.caller) for s in store.strangers()]
     strangers = [(caller.calling_ae, caller.address, caller.called_ae, s.count, s.last_at, s.words) for s, caller in callers]
     if strangers:
@@ -85,13 +91,18 @@ def _studies(args: argparse.Namespace) -> int:
 
     store = store_of(args)
     studies = [(s, waits_for(store, s)) for s in store.studies(limit=args.limit)]
+    shadows = store.shadowed([s.study_uid for s, _ in studies])
     if args.json:
-        show_json([{**plain(s), "waiting_for": waits} for s, waits in studies])
+        show_json([{**plain(s), "waiting_for": waits, "shadow": shadows.get(s.study_uid, [])} for s, waits in studies])
         return 0
-    rows = [
-        (s.study_uid, s.state, s.revision, s.series, s.instances, s.first_at, s.last_at, "; ".join(waits)) for s, waits in studies
+    columns = ["study", "state", "revision", "series", "images", "first", "last", "waiting for"]
+    rows: list[list[object]] = [
+        [s.study_uid, s.state, s.revision, s.series, s.instances, s.first_at, s.last_at, "; ".join(waits)] for s, waits in studies
     ]
-    show_table(("study", "state", "revision", "series", "images", "first", "last", "waiting for"), rows, "no studies")
+    if shadows:
+        columns.append("shadow")
+        rows = [[*row, ", ".join(shadows.get(s.study_uid, []))] for row, (s, _) in zip(rows, studies, strict=True)]
+    show_table(columns, rows, "no studies")
     return 0
 
 
@@ -107,8 +118,9 @@ def _show(args: argparse.Namespace) -> int:
     rows = list(store.audit(study_uid=args.study))
     complete = completeness(store, study, settings_of(args).study)
     gone = store.last_purge(args.study)
+    shadows = sorted({job.model_id for job in jobs if job.shadow})
     if args.json:
-        about = {**plain(study), "waiting_for": complete.waiting_for}
+        about = {**plain(study), "waiting_for": complete.waiting_for, "shadow": shadows}
         show_json({"study": about, "purged": gone, "completeness": complete, "jobs": jobs, "artifacts": results, "audit": rows})
         return 0
     show_pairs(
@@ -122,6 +134,8 @@ def _show(args: argparse.Namespace) -> int:
     )
     if gone is not None:
         show_pairs({"purged": _purged(gone)})
+    if shadows:
+        show_pairs({"shadow": f"answers of {', '.join(shadows)} are kept here and not sent"})
     _show_completeness(complete)
     print()
     show_table(JOB_COLUMNS, [job_row(job) for job in jobs], _no_jobs(rows))

@@ -52,6 +52,14 @@ def store_of(args: argparse.Namespace) -> "Store":
     return open_store(settings.node.database, now)
 
 
+def days(word: str) -> float:
+    """The type of an option that is a number of days."""
+    count = float(word)
+    if not 0 <= count <= 36500:
+        raise argparse.ArgumentTypeError("must be 0-36500")
+    return count
+
+
 def actor() -> str:
     """Who types, for the audit log."""
     return f"operator:{getpass.getuser()}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigurationError, PermanentError, TransientError
 from domain.retention import Ground, Sight
-from node.commands.options import Commands, actor, command, now, settings_of, store_of
+from node.commands.options import Commands, actor, command, days, now, settings_of, store_of
 from node.commands.output import show_json, show_table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def register(commands: Commands) -> None:
     words = "Delete images and results of complete studies whose answers were delivered; the audit log stays."
     purge = command(commands, "purge", words, _purge, listing=True)
     purge.add_argument("study", nargs="*", metavar="STUDY_UID")
-    purge.add_argument("--older-than", type=_days, metavar="DAYS", help="all studies that nobody touched for so many days")
+    purge.add_argument("--older-than", type=days, metavar="DAYS", help="all studies that nobody touched for so many days")
     purge.add_argument("--dry-run", action="store_true", help="only say what would go, and why the rest stays")
     purge.add_argument(
         "--even-undelivered", action="store_true", help="also where an answer was not delivered or not committed to"
@@ -30,13 +30,6 @@ def register(commands: Commands) -> None:
     purge.add_argument(
         "--even-promised", action="store_true", help="also where this node has committed to the images; only with STUDY_UID"
     )
-
-
-def _days(word: str) -> float:
-    days = float(word)
-    if not 0 <= days <= 36500:
-        raise argparse.ArgumentTypeError("must be 0-36500")
-    return days
 
 
 def _purge(args: argparse.Namespace) -> int:

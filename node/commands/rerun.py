@@ -13,6 +13,7 @@ def register(commands: Commands) -> None:
     rerun = command(commands, "rerun", words, _rerun, listing=True)
     rerun.add_argument("study", metavar="STUDY_UID")
     rerun.add_argument("--model", default="", metavar="ID", help="this one only; default: every model of the configuration")
+    rerun.add_argument("--shadow", action="store_true", help="only what runs in shadow: nothing is sent again")
 
 
 def _rerun(args: argparse.Namespace) -> int:
@@ -27,10 +28,11 @@ def _rerun(args: argparse.Namespace) -> int:
         raise PermanentError(
             "the running node has not read this configuration or packages yet; send it SIGHUP (systemctl reload), then again"
         )
-    found = rerunning_for(settings, models, store, now).rerun(args.study, args.model, actor())
+    found = rerunning_for(settings, models, store, now).rerun(args.study, args.model, actor(), args.shadow)
     rows = [
         {
             "model": each.model_id,
+            "shadow": each.shadow,
             "action": each.action,
             "why": each.why,
             "job": each.job_id,
@@ -42,7 +44,8 @@ def _rerun(args: argparse.Namespace) -> int:
         show_json({"study_uid": args.study, "node_running": running, "models": rows})
         return 0
     columns = ("model", "action", "why", "job", "before")
-    show_table(columns, [[row[name] for name in columns] for row in rows])
+    told = [{**row, "model": each.name} for row, each in zip(rows, found, strict=True)]
+    show_table(columns, [[row[name] for name in columns] for row in told])
     if not running:
         print("\nThe node is stopped; it goes on when `ancilla serve` runs.")
     return 0

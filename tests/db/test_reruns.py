@@ -40,7 +40,7 @@ def test_new_jobs_are_a_new_revision_whose_results_have_predecessors(store: Stor
 def test_what_stands_keeps_its_job_and_revision_and_goes_where_results_go_now(store: Store, clock: Clock) -> None:
     answered(store, clock, "lung", "nodule")
     jobs = {job.model_id: job for job in store.jobs(kind=JobKind.INFER)}
-    again = {jobs["lung"].job_id: ("pacs", "cloud")}
+    again = {jobs["lung"].job_id: model("lung", destinations=("pacs", "cloud"))}
     assert store.rerun(STUDY, 1, 1, [], again, WHO) == {"lung": jobs["lung"].job_id}
     lung = store.job(jobs["lung"].job_id)
     assert lung is not None and (lung.state, lung.revision, lung.attempts) == (JobState.QUEUED, 1, 0)
@@ -92,6 +92,6 @@ def test_a_job_that_went_on_meanwhile_undoes_all_of_it(store: Store, clock: Cloc
     running = claimed(store)
     before = events(store)
     with pytest.raises(PermanentError, match="cannot revive"):
-        store.rerun(STUDY, 1, 1, [model("other")], {running.job_id: ("pacs",)}, WHO)
+        store.rerun(STUDY, 1, 1, [model("other")], {running.job_id: model("lung")}, WHO)
     study = store.study(STUDY)
     assert study is not None and study.revision == 1 and events(store) == before
