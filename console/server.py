@@ -1,4 +1,4 @@
-"""The web server of the node: one thread, one port; what it may do is given to it as a ``Desk``."""
+"""The web server of the node: one thread, one port; what it may do is given to it as a ``Desk`` and as ``Pages``."""
 
 import logging
 import socket
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from console.desk import Desk
 from console.guard import GuardedProtocol
+from console.pages import Pages
 from console.stow import Limits, Stow
 from domain.errors import ConfigurationError
 
@@ -36,10 +37,11 @@ class WebSettings:
 class WebServer:
     """``start`` and ``stop`` are called once each."""
 
-    def __init__(self, settings: WebSettings, desk: Desk | None) -> None:
-        """``desk`` None: no STOW-RS."""
+    def __init__(self, settings: WebSettings, desk: Desk | None, pages: Pages | None = None) -> None:
+        """``desk`` None: no STOW-RS; ``pages`` None: no pages."""
         self._settings = settings
         self._stow = Stow(desk, settings.limits) if desk else None
+        self._pages = pages
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app(),
@@ -76,12 +78,15 @@ class WebServer:
             self._thread.join(_STOP_SECONDS + 5)
         if self._stow:
             self._stow.close()
+        if self._pages:
+            self._pages.close()
 
     def _app(self) -> Starlette:
         routes = [Route("/health", _health, methods=["GET"])]
         if self._stow:
             for path in ("/studies", "/studies/{study}"):
                 routes.append(Route(PREFIX + path, self._stow.post, methods=["POST"]))
+        routes += self._pages.routes() if self._pages else []
         return Starlette(routes=routes, exception_handlers={Exception: _fault})
 
 

@@ -60,9 +60,12 @@ class Record:
         """Every row as it is kept, oldest first: its times are microseconds, nothing is converted."""
         return self._rows([], _BEFORE_ALL, None)
 
-    def newest(self, limit: int, event: str | None = None, study_uid: str | None = None) -> list[AuditRow]:
-        """The newest rows, oldest of them first."""
+    def newest(
+        self, limit: int, event: str | None = None, study_uid: str | None = None, before: int | None = None
+    ) -> list[AuditRow]:
+        """The newest rows, oldest of them first; ``before``: only lower numbers."""
         terms: list[ColumnElement[bool]] = [audit.c.event == event] if event is not None else []
+        terms += [] if before is None else [audit.c.seq < before]
         if study_uid is not None:
             terms.append(audit.c.study_uid == study_uid)
         elif event not in (None, Event.STORED):

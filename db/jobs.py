@@ -182,11 +182,13 @@ class Jobs:
         parent_id: int | None = None,
         revision: int | None = None,
         limit: int = 1000,
+        before: int | None = None,
     ) -> list[Job]:
-        """The newest first."""
+        """The newest first; ``before``: only lower numbers."""
         wanted = {"job_id": job_id, "study_uid": study_uid, "kind": kind, "state": state, "model_id": model_id}
         wanted |= {"destination": destination, "parent_id": parent_id, "revision": revision}
         terms = [jobs.c[name] == value for name, value in wanted.items() if value is not None]
+        terms += [] if before is None else [jobs.c.job_id < before]
         with self._database.read(latest=False) as connection:
             rows = connection.execute(select(jobs).where(*terms).order_by(jobs.c.job_id.desc()).limit(limit))
             return [job_of(row) for row in rows]

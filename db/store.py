@@ -11,7 +11,9 @@ from db.audit import Record
 from db.commitments import Commitments
 from db.database import Database
 from db.evidence import Testimony
+from db.figures import Figures
 from db.habits import Habits
+from db.increments import Increments
 from db.jobs import Jobs, requeue
 from db.patients import Patients
 from db.purges import Purges
@@ -48,6 +50,8 @@ class Store(
     Jobs,
     Reporting,
     Record,
+    Figures,
+    Increments,
 ):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 

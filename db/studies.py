@@ -2,9 +2,24 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from db.audit_rows import Transaction, as_json
 from db.database import Database
@@ -15,7 +30,7 @@ from db.job_moves import insert_job, move_job
 from db.receiving import move_study
 from db.rows import evidence_of, instance_of, job_of, study_of
 from db.schema import associations, evidence, instances, jobs, studies
-from db.times import seconds
+from db.times import seconds, to_micros
 from domain.audit import Event
 from domain.completeness import Hold
 from domain.instances import Instance
@@ -100,19 +115,28 @@ class Studies:
                 tx.audit(Event.HELD, "node", {"reasons": [hold.words for hold in why], "revision": revision}, study_uid)
         return True
 
-    def studies(self, limit: int = 100, state: StudyState | None = None, latest: bool = True) -> list[Study]:
-        """The newest first; ``latest``: see ``Database.read``."""
-        terms = [] if state is None else [studies.c.state == state]
+    def studies(
+        self,
+        limit: int = 100,
+        state: StudyState | None = None,
+        latest: bool = True,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[Study]:
+        """The newest first; ``latest``: see ``Database.read``. ``before``: behind this ``last_at`` and Study Instance UID in the
+        list, however much has come on top of it meanwhile."""
+        terms: list[ColumnElement[bool]] = [] if state is None else [studies.c.state == state]
+        if before is not None:
+            terms.append(tuple_(studies.c.last_at, studies.c.study_uid) < tuple_(to_micros(before[0]), before[1]))
         newest = select(studies).where(*terms).order_by(studies.c.last_at.desc(), studies.c.study_uid.desc()).limit(limit)
         found = newest.subquery("newest")  # images are counted of these, and not of all that might have been among them
         query = with_counts(found).order_by(found.c.last_at.desc(), found.c.study_uid.desc())
         with self._database.read(latest) as connection:
             return [study_of(row) for row in connection.execute(query)]
 
-    def study_counts(self) -> dict[StudyState, int]:
-        """How many there are in each state."""
+    def study_counts(self, latest: bool = True) -> dict[StudyState, int]:
+        """How many there are in each state; ``latest``: see ``Database.read``."""
         query = select(studies.c.state, func.count()).group_by(studies.c.state).order_by(studies.c.state)
-        with self._database.read() as connection:
+        with self._database.read(latest) as connection:
             return {StudyState(state): count for state, count in connection.execute(query)}
 
     def study(self, uid: str, latest: bool = True) -> Study | None:

@@ -57,6 +57,19 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Completeness:
+    """Everything about whether a study is complete. ``settled_by`` is how its revision was judged so; "" while it waits."""
+
+    waiting_for: tuple[str, ...]
+    settled_by: str
+    standing: Standing
+    quiet_seconds: float
+    quiet_from: str
+    quiet_at: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Habit:
     """What was learned about one calling AE title.
 

@@ -20,6 +20,7 @@ from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
 from node.accepting import Accepting
+from node.board import Board
 from node.committing import Committing
 from node.config import ScpSettings, Settings, load
 from node.counting import Counting
@@ -87,7 +88,15 @@ class Node:
         scanners = Scanners(self._intake, self._spool, settings.scp.durability == "instance")
         witness.make_durable = scanners.make_durable
         self._receiver = receiver_for(settings, scanners, witness, lambda: self.settings.destinations)
-        self._web = web_for(settings, self._intake, lambda: self.settings.peers)
+        self._board = Board(
+            self.store,
+            lambda: self.settings,
+            lambda: self._models,
+            lambda: self._listed,
+            lambda digest: accepting.chosen(digest),  # not made yet
+            clock,
+        )
+        self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)
@@ -134,7 +143,8 @@ class Node:
         """Listen; returns the port. Raises ConfigurationError when the port of [console] cannot be had."""
         if self._web:
             self.web_port = self._web.start()
-            event("web-listening", port=self.web_port)
+            console = self.settings.console
+            event("web-listening", port=self.web_port, pages=console.url(self.web_port) if console else "")
         self._spool.prepare()
         port = self._receiver.start()
         event("listening", port=port, ae_title=self.settings.scp.ae_title, bind=self.settings.scp.bind)
@@ -161,6 +171,7 @@ class Node:
         """No new images, running work ends or is queued again, everything is closed."""
         if self._web:
             self._web.stop()
+        self._board.close()
         self._receiver.stop()
         self._runner.finish(STOP_SECONDS, time.sleep)
         self._counting.stop()

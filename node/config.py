@@ -150,12 +150,24 @@ class RetentionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSettings:
-    """[console]. ``token_file`` None: there are no tokens."""
+    """[console]. ``token_file`` None: there are no tokens; ``admin_file`` None: there are no logins."""
 
     bind: str
     port: int
     stow: bool
     token_file: Path | None
+    pages: bool = True
+    admin_file: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens for this machine only."""
+        return ipaddress.ip_address(self.bind).is_loopback
+
+    def url(self, port: int) -> str:
+        """Where the pages are when it listens on ``port``; "" without pages."""
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        return f"http://{host}:{port}/" if self.pages else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +282,12 @@ def _tls(scp: Mapping[str, Any], folder: Path) -> TlsSettings | None:
 
 def _console(given: Mapping[str, Any], folder: Path) -> ConsoleSettings:
     values = read_section("console", given, "console")
-    file = values["token_file"]
-    return ConsoleSettings(**(values | {"token_file": _resolve(file, folder) if file else None}))
+    files = {name: _resolve(values[name], folder) if values[name] else None for name in ("token_file", "admin_file")}
+    console = ConsoleSettings(**(values | files))
+    if console.pages and not console.admin_file and not console.is_local:
+        words = "its pages would be open to other machines; name a file of logins, or set pages = false"
+        raise ConfigurationError(f"console.admin_file is missing: console.bind is {console.bind}, and {words}")
+    return console
 
 
 def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:

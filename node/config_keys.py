@@ -335,6 +335,14 @@ KEYS: Final = (
     Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),
     Key("console", "port", int, 8080, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
     Key("console", "stow", bool, False, "true: takes DICOM files by STOW-RS at /dicom-web/studies, see web.md"),
+    Key("console", "pages", bool, True, "true: the pages for administrators, and /metrics; see console.md"),
+    Key(
+        "console",
+        "admin_file",
+        str,
+        "",
+        "logins for the pages, made by `ancilla login`; empty: no login, and only where bind is loopback",
+    ),
     Key("console", "token_file", str, "", "who has a token of this file may send by STOW-RS; empty: only peers with an address"),
 )
 
@@ -350,7 +358,7 @@ SECTIONS: Final = {
     "compute": "How models run.",
     "delivery": "What happens when a destination cannot be reached.",
     "retention": "When images are deleted here; never before their answers were delivered. See docs/retention.md.",
-    "console": "The web server of this node: /health, and STOW-RS when asked for.",
+    "console": "The web server of this node: pages for administrators, metrics, and STOW-RS when asked for. See docs/console.md.",
 }
 OPTIONAL: Final = frozenset({"scp.tls"})  # there only when it is written; a new file has it as a comment
 TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]], any number of them

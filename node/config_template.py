@@ -32,6 +32,7 @@ _QUIET: Final = frozenset(
         "destination.key_file",
         "peer.port",
         "console.token_file",
+        "console.admin_file",
     }
 )  # written as comments
 _WHEN: Final = """\

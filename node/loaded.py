@@ -9,6 +9,7 @@ from typing import Any
 from domain.errors import ConfigurationError, PackageError
 from domain.jobs import model_name
 from inference import signature
+from inference.about import About
 from inference.channels import Channel
 from inference.package import AnyPackage, Package, load
 from node.config import ModelSettings, Settings, shipped_packages
@@ -24,6 +25,8 @@ class Model:
     digest: str
     peak_memory: int = 0  # bytes a job may need at most; 0: not said
     channels: tuple[Channel, ...] = ()  # the series its network sees together; none: one series, whichever fits
+    about: About | None = None  # who says so, and what readers must know
+    card: str = ""  # for people
 
     @property
     def shadow(self) -> bool:
@@ -47,7 +50,8 @@ def load_models(settings: Settings) -> tuple[Model, ...]:
             check_signature(entry.package, settings)
         except PackageError as error:
             raise ConfigurationError(f"{where}: {error}") from None
-        model = Model(entry, package.id, package.version, package.digest, package.peak_memory, channels_of(package))
+        named = (package.id, package.version, package.digest, package.peak_memory)
+        model = Model(entry, *named, channels_of(package), package.about, package.card)
         _check_beside(model, models, where)
         models[model.name] = model
     return tuple(models.values())

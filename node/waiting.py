@@ -1,27 +1,11 @@
 """What a study waits for, in words and as data: the evidence, what is missing, how long is waited and why so long."""
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from db.store import Store
-from domain.completeness import Standing
+from domain.completeness import Completeness, Standing
 from domain.moves import StudyState
 from domain.studies import Study
 from node.config import StudySettings
 from node.quiet import quiet_time
-
-
-@dataclass(frozen=True, slots=True)
-class Completeness:
-    """Everything about whether a study is complete. ``settled_by`` is how its revision was judged so; "" while it waits."""
-
-    waiting_for: tuple[str, ...]
-    settled_by: str
-    standing: Standing
-    quiet_seconds: float
-    quiet_from: str
-    quiet_at: datetime
-    deadline: datetime
 
 
 def completeness(store: Store, study: Study, settings: StudySettings) -> Completeness:

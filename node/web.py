@@ -1,4 +1,4 @@
-"""The web server as the configuration wants it: who may send by STOW-RS, and the same intake as for everybody else."""
+"""The web server as the configuration wants it: who may send by STOW-RS into the same intake as everybody else, who may look."""
 
 import hmac
 import ipaddress
@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from console.board import Board
 from console.desk import Outcome
+from console.entry import Entry, Login
+from console.pages import Pages
 from console.server import WebServer, WebSettings
 from domain.errors import ConfigurationError
 from domain.instances import Caller, Receipt
 from domain.seams import Intake
 from node.config import PeerSettings, Settings
+from node.logins import read_logins
 from scp.boundary import attempt
 from scp.file_deposit import FileDeposit
 
@@ -20,22 +24,43 @@ WHO: Final = "STOW-RS"  # stands for the AE title of a caller that has none
 _SHORTEST: Final = 16  # characters of a token
 
 
-def web_for(settings: Settings, intake: Intake, peers: Callable[[], Sequence[PeerSettings]] | None = None) -> WebServer | None:
+def web_for(
+    settings: Settings,
+    intake: Intake,
+    peers: Callable[[], Sequence[PeerSettings]] | None = None,
+    board: Board | None = None,
+) -> WebServer | None:
     """A web server that is not started yet; None without [console]. ``peers``: those that count now, default: of the file.
+    ``board`` is what the pages show; None: there are none.
 
-    Raises ConfigurationError for an unusable token file.
+    Raises ConfigurationError for an unusable file of tokens or logins.
     """
     console = settings.console
     if console is None:
         return None
     if console.token_file:
         read_tokens(console.token_file)
+    if console.admin_file:
+        read_logins(console.admin_file)
     desk = (
         Desk(peers or (lambda: settings.peers), settings.scp.ae_title.strip(), console.token_file, intake)
         if console.stow
         else None
     )
-    return WebServer(WebSettings(console.bind, console.port), desk)
+    pages = Pages(board, Entry(_logins(console.admin_file))) if board and console.pages else None
+    return WebServer(WebSettings(console.bind, console.port), desk, pages)
+
+
+def _logins(file: Path | None) -> Callable[[], list[Login]] | None:
+    """The file is read each time, so that a login can be taken away while the node runs; one that cannot be read has none."""
+
+    def now() -> list[Login]:
+        try:
+            return read_logins(file) if file else []
+        except ConfigurationError:
+            return []
+
+    return now if file else None
 
 
 def read_tokens(file: Path) -> list[bytes]:

@@ -25,18 +25,13 @@ def register(commands: Commands) -> None:
 def _destinations(args: argparse.Namespace) -> int:
     from pydicom.uid import UID
 
-    settings, store = settings_of(args), store_of(args)
-    rows: list[dict[str, Any]] = []
-    for destination in settings.destinations:
-        known = store.acceptances(destination.name)
-        rows.append({
-            "name": destination.name, "kind": destination.kind, "profile": destination.profile, "outputs": destination.outputs,
-            "takes": [one.sop_class_uid for one in known if one.accepted],
-            "refuses": [one.sop_class_uid for one in known if not one.accepted],
-            "asked_at": max((one.at for one in known), default=None),
-        })  # fmt: skip
+    from node.overview import destinations
+
+    seen = destinations(settings_of(args), store_of(args))
+    names = ("name", "kind", "profile", "outputs", "takes", "refuses", "asked_at")
+    rows: list[dict[str, Any]] = [{name: getattr(each, name) for name in names} for each in seen]
     if args.json:
-        show_json(rows)
+        show_json([{**row, "contact": each.contact} for row, each in zip(rows, seen, strict=True)])
         return 0
     named = [{**row, **{key: ", ".join(UID(uid).name for uid in row[key]) for key in ("takes", "refuses")}} for row in rows]
     columns = ("name", "kind", "profile", "outputs", "takes", "refuses", "asked_at")

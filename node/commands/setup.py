@@ -30,6 +30,7 @@ def _init(args: argparse.Namespace) -> int:
     data_dir = args.dir / "ancilla-data"
     data_dir.mkdir(mode=0o750, exist_ok=True)
     print(f"wrote {file}; edit [[peer]] and [[destination]], then: ancilla check -c {file}")
+    print("when `ancilla serve` runs, its pages are at http://127.0.0.1:8080/")
     return 0
 
 

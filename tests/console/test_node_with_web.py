@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError
+from node.__main__ import main
 from node.config import Settings
 from node.web import web_for
 from tests import peers, serving
+from tests.console.browser import Page
 from tests.console.conftest import DICOM, multipart
 from tests.ct_series import Series, part10
 from tests.node.configuration import TEXT, settings
@@ -29,6 +31,14 @@ def post(port: int, files: list[bytes]) -> int:
     return status
 
 
+def page(port: int, path: str) -> str:
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    client.request("GET", path)
+    text = client.getresponse().read().decode()
+    client.close()
+    return text
+
+
 def test_a_study_sent_by_stow_settles_like_any_other_and_the_node_stops_in_good_order(tmp_path: Path) -> None:
     port = peers.free_port()
     node = serving.prepare(tmp_path, console={"port": port, "stow": True})
@@ -36,6 +46,9 @@ def test_a_study_sent_by_stow_settles_like_any_other_and_the_node_stops_in_good_
         assert post(port, [part10(ds) for ds in Series(slices=5, size=16).datasets()]) == 200
         study = peers.wait_for(lambda: [one for one in node.ask("studies") if one["state"] != "receiving"], "settled")
         assert study[0]["instances"] == 5
+        assert f"web-listening port={port} pages=http://127.0.0.1:{port}/" in node.log()
+        assert "running for" in " ".join(Page(page(port, "/")).words.split()) and study[0]["study_uid"] in page(port, "/studies")
+        assert 'ancilla_received_images_total{device="SCANNER"} 5' in page(port, "/metrics")
         assert node.stop() == 0
         node.start()
         node.wait()
@@ -127,6 +140,16 @@ def test_a_token_file_that_protects_nothing_is_refused_at_start(
         (tmp_path / "tokens").chmod(mode)
     with pytest.raises(ConfigurationError, match=words):
         web_for(with_console(tmp_path, '[console]\nstow = true\ntoken_file = "tokens"\n'), RecordingIntake())
+
+
+def test_serve_refuses_pages_that_anybody_could_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toml = tmp_path / "node.toml"
+    toml.write_text('[console]\nbind = "0.0.0.0"\n')
+    assert main(["serve", "-c", str(toml)]) == 2
+    assert capsys.readouterr().err.startswith("ancilla: console.admin_file is missing: console.bind is 0.0.0.0")
+    toml.write_text('[console]\nbind = "0.0.0.0"\nadmin_file = "logins"\n')
+    assert main(["serve", "-c", str(toml)]) == 2
+    assert "logins does not exist; `ancilla login NAME` makes it" in capsys.readouterr().err
 
 
 def test_reloading_says_that_the_section_needs_a_restart(tmp_path: Path) -> None:
