@@ -97,23 +97,30 @@ class Spool:
     def digest_of(self, place: Place, start: int) -> str:
         """SHA-256 (hex) of a record from byte ``start`` of its PS3.10 bytes on: of the data set, when ``start`` is the length of
         what stands before it. Reads what is mostly still in memory. Raises PermanentError, TransientError."""
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE))
+        digest = hashlib.sha256()
+        for piece in self.pieces(place, start):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def pieces(self, place: Place, start: int = 0) -> Iterator[memoryview]:
+        """The PS3.10 bytes of a record from byte ``start`` on, one after the other; each piece is gone when the next one is asked
+        for. Raises PermanentError when they are not there, TransientError when the disk does not give them."""
+        buffer = memoryview(bytearray(_PIECE))
         at, end = place.offset + start, place.offset + place.length
         try:
             fd = os.open(self._root / place.pack, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                while at < end and (count := os.preadv(fd, [buffer[: end - at]], at)):
-                    digest.update(buffer[:count])
-                    at += count
-            finally:
-                os.close(fd)
         except FileNotFoundError as error:
             raise PermanentError(f"the pack {place.pack} cannot be read") from error
         except OSError as error:
             raise disk_error(error) from error
+        try:
+            while at < end and (count := _read(fd, buffer[: end - at], at)):
+                yield buffer[:count]
+                at += count
+        finally:
+            os.close(fd)
         if at < end:
             raise PermanentError(f"the pack {place.pack} is shorter than what was indexed")
-        return digest.hexdigest()
 
     def sync(self, association_id: str) -> None:
         """Make durable what was committed until now; another thread may be writing. Raises OutOfSpaceError, TransientError."""
@@ -313,6 +320,13 @@ def _sync_nearest(folder: Path) -> None:
 def _nothing(_: Path) -> int:
     """A first pack is often the only one, and small."""
     return 0
+
+
+def _read(fd: int, buffer: memoryview, at: int) -> int:
+    try:
+        return os.preadv(fd, [buffer], at)
+    except OSError as error:
+        raise disk_error(error) from error
 
 
 def _synced(pack: Pack, fd: int) -> OSError | None:

@@ -36,6 +36,7 @@ BEGIN: Final = Code("110102", DCM, "Begin Transferring DICOM Instances")
 ACCESSED: Final = Code("110103", DCM, "DICOM Instances Accessed")
 TRANSFERRED: Final = Code("110104", DCM, "DICOM Instances Transferred")
 DELETED: Final = Code("110105", DCM, "DICOM Study Deleted")
+EXPORT: Final = Code("110106", DCM, "Export")
 PROCEDURE: Final = Code("110111", DCM, "Procedure Record")
 ALERT: Final = Code("110113", DCM, "Security Alert")
 
@@ -96,6 +97,8 @@ FORMS: Final[Mapping[str, Form]] = {
     Event.ASKED: Form(ACCESSED, "R", _OUT),
     Event.COMMITTED: Form(ACCESSED, "R", _OUT),
     Event.COMMITMENT: Form(ACCESSED, "R", _USE),
+    Event.WITHHELD: Form(PROCEDURE, "U", _USE),
+    Event.EXPORTED: Form(EXPORT, "R", _USE),
     Event.PURGED: Form(DELETED, "D", _USE, plain=True),
     Event.FORGOTTEN: Form(ALERT, "E", _USE, SOFTWARE),
     Event.ADMITTED: Form(ALERT, "E", _USE, SECURITY),
