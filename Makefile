@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools pixelmed-apps libsaxonhe-java openjdk-17-jre-headless poppler-utils poppler-data
+PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools pixelmed-apps libsaxonhe-java openjdk-17-jre-headless poppler-utils poppler-data rsyslog rsyslog-openssl
 
 .PHONY: install install-test peers demo test check ohif bench clean
 

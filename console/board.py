@@ -12,6 +12,7 @@ from domain.destinations import Sent
 from domain.figures import Contact, Waiting
 from domain.jobs import Artifact, Job, JobKind, Outcome
 from domain.moves import JobState, StudyState
+from domain.repositories import Forwarded
 from domain.retention import Purged
 from domain.strangers import Admission, Stranger
 from domain.studies import Study
@@ -36,6 +37,8 @@ class Overview:
     strangers: Sequence[Stranger]  # the last seen first
     models: Sequence[str]  # of the configuration that runs, or ran last
     shadow_answers: int  # kept here, not sent
+    audit: str  # where the audit log is sent and how far it got; empty: it stays here
+    forwarded: Forwarded
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Record:
         terms = [audit.c[name] == value for name, value in wanted.items() if value is not None]
         terms += [audit.c.at >= to_micros(since)] if since else []
         terms += [audit.c.at < to_micros(until)] if until else []
-        return map(_row, self._rows(terms, after, limit))
+        return map(row_of, self._rows(terms, after, limit))
 
     def chain(self) -> Iterator[Row[Any]]:
         """Every row as it is kept, oldest first: its times are microseconds, nothing is converted."""
@@ -72,7 +72,7 @@ class Record:
             terms.append(cast(ColumnElement[bool], text(NOT_STORED)))  # says nothing new, but names the index
         query = select(audit).where(*terms).order_by(audit.c.seq.desc()).limit(limit)
         with self._database.read() as connection:
-            return [_row(row) for row in connection.execute(query)][::-1]
+            return [row_of(row) for row in connection.execute(query)][::-1]
 
     def latest(self, events: Sequence[Event]) -> AuditRow | None:
         """The newest row of one of these kinds."""
@@ -103,7 +103,8 @@ def _page(connection: Connection, terms: list[ColumnElement[bool]], after: int, 
     return connection.execute(query).all()
 
 
-def _row(row: Row[Any]) -> AuditRow:
+def row_of(row: Row[Any]) -> AuditRow:
+    """A row of the table as everybody else knows it."""
     return AuditRow(row.seq, from_micros(row.at), row.event, row.study_uid, row.job_id, row.actor, row.details, row.hash)
 
 

@@ -270,3 +270,14 @@ audit_head = Table(  # one row: how many there are, and the hash of the last
     Column("rows", Integer, nullable=False),
     Column("hash", String, nullable=False),
 )
+
+audit_forwarding = Table(  # one row at most: how far the log was sent to an audit repository
+    "audit_forwarding",
+    metadata,
+    Column("forwarding_id", Integer, primary_key=True),
+    Column("seq", BigInteger, nullable=False),  # need not be sent again
+    Column("offered", BigInteger, nullable=False),  # the last that was sent
+    Column("at", BigInteger),
+    Column("words", Text, nullable=False),  # why it does not go on
+    Column("since", BigInteger),
+)

@@ -12,6 +12,7 @@ from db.commitments import Commitments
 from db.database import Database
 from db.evidence import Testimony
 from db.figures import Figures
+from db.forwarding import ForwardedLog
 from db.habits import Habits
 from db.increments import Increments
 from db.jobs import Jobs, requeue
@@ -52,6 +53,7 @@ class Store(
     Record,
     Figures,
     Increments,
+    ForwardedLog,
 ):
     """Studies, jobs and the audit log in one database. Any number of threads may use it at once.
 

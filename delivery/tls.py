@@ -1,12 +1,33 @@
-"""TLS towards a destination: its certificate is signed by whom we trust and names the host (PS3.15 Annex B, BCP 195)."""
+"""TLS towards a destination or an audit repository: its certificate is signed by whom we trust and names the host (PS3.15 B)."""
 
 import ssl
+from typing import Protocol
 
 from domain.destinations import Destination
 from domain.errors import TransientError
 
 
-def context_of(destination: Destination) -> ssl.SSLContext:
+class Trusting(Protocol):
+    """Whoever is spoken to by TLS; see ``Destination``."""
+
+    @property
+    def name(self) -> str:
+        """For errors."""
+
+    @property
+    def ca_file(self) -> str:
+        """Whose certificates are good."""
+
+    @property
+    def cert_file(self) -> str:
+        """Our own."""
+
+    @property
+    def key_file(self) -> str:
+        """Its key."""
+
+
+def context_of(destination: Trusting) -> ssl.SSLContext:
     """TLS 1.2 or newer; with our own certificate where one is configured. The files are read anew each time.
 
     Raises TransientError when one cannot be read: an administrator is about to replace it, or will.

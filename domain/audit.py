@@ -47,6 +47,7 @@ class Event(StrEnum):
     DISMISSED = "dismissed"  # and sent it away again
     PACKAGE_ACCEPTED = "package-accepted"  # its golden cases agree on this CPU; in which precision it runs
     PACKAGE_REFUSED = "package-refused"
+    AUDIT_RESENT = "audit-resent"  # an operator had rows of this log sent to the repository again
     AUDIT_READ = "audit-read"  # somebody exported this log
     HELD = "held"  # quiet, but something is known to be missing: waited for until the deadline
 

@@ -20,6 +20,7 @@ from domain.errors import AncillaError, ConfigurationError
 from domain.instances import Place
 from inference.source import open_source
 from node.accepting import Accepting
+from node.atna.forwarding import Forwarding
 from node.board import Board
 from node.committing import Committing
 from node.config import ScpSettings, Settings, load
@@ -126,6 +127,7 @@ class Node:
             self._wake,
         )
         self._retention = Retention(self.store, self._spool, purging, settings, clock)
+        self._forwarding = Forwarding(self.store, settings, clock, self._wake)
         self._runner = Runner(
             self.store,
             self._settler,
@@ -137,6 +139,7 @@ class Node:
             self._committing,
             self._hurry,
             self._retention,
+            self._forwarding,
         )
 
     def start(self) -> int:
@@ -179,13 +182,14 @@ class Node:
         self._express.shutdown()
         self._spool.stop()
         self.store.note(Event.NODE_STOPPED, "node", {})
+        self._forwarding.finish()
         self.store.close()
         self._lock.release()
         event("stopped")
 
     def reload(self) -> None:
-        """Read the file again: peers, models with their rules, destinations, [delivery], [retention] and the files of [scp.tls]
-        change at once; the rest needs a restart, and the log says so. A file with an error changes nothing."""
+        """Read the file again: peers, models with their rules, destinations, [delivery], [retention], [audit] and the files of
+        [scp.tls] change at once; the rest needs a restart, and the log says so. A file with an error changes nothing."""
         try:
             settings = load(self.settings.file)
             models = load_models(settings)
@@ -224,7 +228,7 @@ class Node:
 
     def _take(self, settings: Settings) -> None:
         self.settings = self._orders.settings = self._delivering.settings = self._committing.settings = settings
-        self._retention.settings = settings
+        self._retention.settings = self._forwarding.settings = settings
         self._receiver.admit(peers_of(settings.peers))
 
     def _wake(self) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery import dicom, dicomweb
+from delivery import dicom, dicomweb, syslog
 from domain.acceptance import Trial
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
+from domain.repositories import Repository
 from inference import acceptance, golden, signature
 from inference.package import AnyPackage, load
 from node.config import Settings
@@ -32,6 +33,8 @@ def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
     for destination in settings.destinations:
         yield _destination(destination)
         yield from _reporting(destination, settings)
+    if settings.audit is not None:
+        yield _repository(settings.audit)
     for model in settings.models:
         yield from verify_package(model.package, False)
         if run_golden:
@@ -66,6 +69,16 @@ def _destination(destination: Destination) -> Check:
     except AncillaError as error:
         return Check(name, False, str(error))
     return Check(name, True, f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO")
+
+
+def _repository(repository: Repository) -> Check:
+    try:
+        protocol = syslog.reach(repository)
+    except AncillaError as error:
+        return Check("audit", False, str(error))
+    if repository.transport == "udp":
+        return Check("audit", True, f"datagrams go to {repository.name}; whether they arrive cannot be known")
+    return Check("audit", True, f"{repository.name} takes messages by {protocol}")
 
 
 def _reporting(destination: Destination, settings: Settings) -> Iterator[Check]:

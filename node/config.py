@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from domain.destinations import Destination
 from domain.errors import ConfigurationError
 from domain.instances import Caller
+from domain.repositories import Repository
 from node.config_check import check_sections, near, read_section
 from node.memory import room
 from node.profiles import PROFILES
@@ -185,6 +186,7 @@ class Settings:
     delivery: DeliverySettings
     console: ConsoleSettings | None = None  # None: no web server
     retention: RetentionSettings = RetentionSettings()
+    audit: Repository | None = None  # None: the log stays here
     trusted_keys: tuple[str, ...] = ()  # [models]; empty: packages need no signature
 
     def target(self, name: str) -> Destination | None:
@@ -233,7 +235,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
     check_sections(document)
     folder = file.parent
     plain = dict(document) | {"scp": {name: value for name, value in document.get("scp", {}).items() if name != "tls"}}
-    sections = ("node", "scp", "study", "models", "compute", "delivery", "retention")
+    sections = ("node", "scp", "study", "models", "compute", "delivery", "retention", "audit")
     one = {name: read_section(name, plain.get(name, {}), name) for name in sections}
     scp = ScpSettings(**one["scp"], tls=_tls(document.get("scp", {}), folder))
     settings = Settings(
@@ -247,6 +249,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
         compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
         delivery=DeliverySettings(**one["delivery"]),
         retention=RetentionSettings(**one["retention"]),
+        audit=_repository(one["audit"], folder),
         console=_console(document["console"], folder) if "console" in document else None,
         trusted_keys=tuple(one["models"]["trusted_keys"]),
     )
@@ -288,6 +291,20 @@ def _console(given: Mapping[str, Any], folder: Path) -> ConsoleSettings:
         words = "its pages would be open to other machines; name a file of logins, or set pages = false"
         raise ConfigurationError(f"console.admin_file is missing: console.bind is {console.bind}, and {words}")
     return console
+
+
+def _repository(values: dict[str, Any], folder: Path) -> Repository | None:
+    parts = urlsplit(values["syslog"])
+    given = [name for name in ("ca_file", "cert_file", "key_file") if values[name]]
+    for name in given:
+        if parts.scheme != "tls":
+            raise ConfigurationError(f'audit.{name} has no meaning without audit.syslog = "tls://host:port"; remove it')
+    if "key_file" in given and "cert_file" not in given:
+        raise ConfigurationError("audit.key_file is the key of no certificate; set audit.cert_file")
+    if not values["syslog"]:
+        return None
+    files = {name: str(_resolve(values[name], folder)) for name in given}
+    return Repository(parts.scheme, parts.hostname or "", parts.port or 0, **files, timeout_seconds=values["timeout_seconds"])
 
 
 def _model(values: dict[str, Any], slot: int, folder: Path) -> ModelSettings:

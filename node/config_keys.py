@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from node.urgency import CHOICES, STUDY
 
@@ -59,6 +60,17 @@ def _are_keys(values: list[str]) -> str:
 def _is_url(value: str) -> str:
     good = not value or re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value)
     return "" if good else "must be http:// or https:// with host, port and path, without a name or password in it"
+
+
+def _is_syslog(value: str) -> str:
+    """tls://host:port or udp://host:port, or nothing."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("tls", "udp") and bool(parts.hostname) and parts.port is not None and parts.port > 0
+    except ValueError:
+        good = False
+    bare = good and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    return "" if bare or not value else "must be tls://host:port (or udp://host:port, unprotected), or empty"
 
 
 def between(low: float, high: float) -> Check:
@@ -332,6 +344,11 @@ KEYS: Final = (
         "",
         "a dicom destination that is asked by C-FIND for images this node has committed to; empty: these stay",
     ),
+    Key("audit", "syslog", str, "", "audit repository (ATNA) that gets every row: tls://host:6514; empty: none", _is_syslog),
+    Key("audit", "ca_file", str, "", "with tls: whose certificate, for that host, is good (PEM); empty: the system's"),
+    Key("audit", "cert_file", str, "", "with tls: our certificate with its chain (PEM), if the repository asks for one"),
+    Key("audit", "key_file", str, "", "with tls: its private key (PEM, without a password); empty: it is in cert_file"),
+    Key("audit", "timeout_seconds", float, 10.0, "for connecting, and for the repository to take what is sent", between(1, 3600)),
     Key("console", "bind", str, "127.0.0.1", "address of the web server; without [console] there is none", _is_address),
     Key("console", "port", int, 8080, "TCP port; 0 lets the system choose one (for tests)", between(0, 65535)),
     Key("console", "stow", bool, False, "true: takes DICOM files by STOW-RS at /dicom-web/studies, see web.md"),
@@ -358,6 +375,7 @@ SECTIONS: Final = {
     "compute": "How models run.",
     "delivery": "What happens when a destination cannot be reached.",
     "retention": "When images are deleted here; never before their answers were delivered. See docs/retention.md.",
+    "audit": "Where the audit log is sent to as DICOM audit messages. See docs/audit.md.",
     "console": "The web server of this node: pages for administrators, metrics, and STOW-RS when asked for. See docs/console.md.",
 }
 OPTIONAL: Final = frozenset({"scp.tls"})  # there only when it is written; a new file has it as a comment
@@ -366,7 +384,6 @@ TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]],
 # Names that the product has reserved. A key that would do nothing is an error, not a promise.
 LATER: Final = frozenset(
     {
-        "audit",
         "compute.address",
         "compute.tls",
     }

@@ -33,6 +33,9 @@ _QUIET: Final = frozenset(
         "peer.port",
         "console.token_file",
         "console.admin_file",
+        "audit.ca_file",
+        "audit.cert_file",
+        "audit.key_file",
     }
 )  # written as comments
 _WHEN: Final = """\

@@ -11,6 +11,7 @@ from pydicom.uid import UID
 
 from domain.destinations import Destination
 from domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from domain.repositories import Repository
 from node.config import Settings
 from node.ladder import CLASSES, kinds_to_write
 from node.loaded import Model
@@ -32,7 +33,7 @@ NAMES: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"
 
 def statement(settings: Settings, models: Sequence[Model]) -> str:
     """The whole statement."""
-    parts = (_head(settings), _provider(settings), _user(settings), _models(models), _security(settings), _ihe())
+    parts = (_head(settings), _provider(settings), _user(settings), _models(models), _security(settings), _ihe(settings))
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -112,24 +113,30 @@ def _security(settings: Settings) -> Iterator[str]:
     yield ""
     if tls is None:
         yield "DICOM TLS: off."
-        return
-    certificate = "required" if tls.require_client_cert else "looked at when offered" if tls.ca else "not looked at"
-    yield f"DICOM TLS on port {tls.port} (BCP 195 profiles, PS3.15 annex B); client certificates {certificate}."
+    else:
+        certificate = "required" if tls.require_client_cert else "looked at when offered" if tls.ca else "not looked at"
+        yield f"DICOM TLS on port {tls.port} (BCP 195 profiles, PS3.15 annex B); client certificates {certificate}."
+    yield ""
+    yield _audit(settings.audit)
 
 
-def _ihe() -> Iterator[str]:
+def _audit(repository: Repository | None) -> str:
+    if repository is None:
+        return "Audit trail: kept in this node; not sent."
+    how = {"tls": "SYSLOG-TLS (PS3.15 A.6, RFC 5425)", "udp": "SYSLOG-UDP (PS3.15 A.7, RFC 5426)"}[repository.transport]
+    return f"Audit trail: messages of PS3.15 A.5 to {repository.name}, {how}; without the patient, see docs/audit.md."
+
+
+def _ihe(settings: Settings) -> Iterator[str]:
     yield "## IHE Integration Statement"
     yield ""
-    yield from _table(
-        ("profile", "actor", "options"),
-        [
-            (
-                "AI Results (AIR), trial implementation",
-                "Evidence Creator",
-                "qualitative findings, measurements, regions, locations",
-            )
-        ],
-    )
+    rows = [
+        ("AI Results (AIR), trial implementation", "Evidence Creator", "qualitative findings, measurements, regions, locations"),
+    ]
+    if settings.audit is not None:
+        how = "TLS Syslog" if settings.audit.transport == "tls" else "UDP Syslog"
+        rows.append(("Audit Trail and Node Authentication (ATNA)", "Secure Application, in parts", f"ATX: {how}"))
+    yield from _table(("profile", "actor", "options"), rows)
     yield ""
     yield "What is and what is not met, line by line: docs/ihe-integration.md."
 

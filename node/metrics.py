@@ -130,6 +130,8 @@ class Metrics:
         yield Family("ancilla_free_bytes", "gauge", "Of the disk of data_dir.", [Sample(free)])
         reserve = [Sample(settings.scp.reserve_bytes)]
         yield Family("ancilla_reserve_bytes", "gauge", "Below this free space images are refused.", reserve)
+        unsent = [Sample(store.forwarded().behind if settings.audit else 0)]
+        yield Family("ancilla_audit_rows_to_send", "gauge", "Rows of the audit log that wait for the repository.", unsent)
 
     def _destinations(self) -> Iterator[Family]:
         contacts = self._store.contacts()

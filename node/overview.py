@@ -12,6 +12,7 @@ from domain.audit import AuditRow, Event
 from domain.destinations import Destination
 from domain.figures import Contact
 from domain.jobs import Job, JobKind
+from domain.repositories import Forwarded, Repository
 from domain.retention import KEPT_ROLES, Purged
 from domain.studies import Study
 from node.config import RetentionSettings, Settings
@@ -27,6 +28,7 @@ def overview(settings: Settings, store: Store, at: datetime) -> Overview:
     running = is_locked(settings.node.data_dir)
     started = store.latest([Event.NODE_STARTED]) if running else None
     read = store.latest([Event.NODE_STARTED, Event.NODE_RELOADED])
+    forwarded = store.forwarded()
     return Overview(
         at=at,
         running=running,
@@ -43,6 +45,8 @@ def overview(settings: Settings, store: Store, at: datetime) -> Overview:
         strangers=store.strangers(),
         models=list(json.loads(read.details)["models"]) if read else [],
         shadow_answers=store.shadow_count(),
+        audit=where_sent(settings.audit, forwarded),
+        forwarded=forwarded,
     )
 
 
@@ -51,6 +55,15 @@ def when_deleted(retention: RetentionSettings) -> str:
     said = [f"studies untouched for {retention.days:g} days"] if retention.days else []
     said += [f"the oldest below {retention.free_gb:g} GB of free space"] if retention.free_gb else []
     return ", ".join(said) or "nothing by itself; `ancilla purge` does"
+
+
+def where_sent(repository: Repository | None, stands: Forwarded) -> str:
+    """Where the audit log is sent to, how far it got and, when it does not go on, since when and why."""
+    if repository is None:
+        return ""
+    waiting = f"{stands.behind} row{'' if stands.behind == 1 else 's'} to send" if stands.behind else "all sent"
+    trouble = f"; not since {stands.since.astimezone():%Y-%m-%d %H:%M:%S}: {stands.words}" if stands.since else ""
+    return f"to {repository.name}, {waiting}{trouble}"
 
 
 def lines(store: Store, studies: Sequence[Study]) -> list[StudyLine]:

@@ -7,6 +7,7 @@ from typing import Final
 from db.store import Store
 from domain.errors import AncillaError
 from node.accepting import Accepting
+from node.atna.forwarding import Forwarding
 from node.committing import Committing
 from node.delivering import Delivering
 from node.inferring import Inferring
@@ -36,10 +37,11 @@ class Runner:
         committing: Committing | None = None,
         hurry: threading.Event | None = None,
         retention: Retention | None = None,
+        forwarding: Forwarding | None = None,
     ) -> None:
         """``awake`` is set by whoever has news: a finished worker, a statement. ``hurry`` is set before it when rows that still
         wait are the news: then they are written first, whoever may be sending."""
-        self._warming, self._accepting, self._retention = warming, accepting, retention
+        self._warming, self._accepting, self._retention, self._forwarding = warming, accepting, retention, forwarding
         self._store, self._settler, self._inferring = store, settler, inferring
         self._works: list[Inferring | Delivering | Committing] = [inferring, delivering, *([committing] if committing else [])]
         self._awake, self._hurry = awake, hurry or threading.Event()
@@ -59,6 +61,7 @@ class Runner:
             *(work.claim for work in self._works),
             self._warm,
             self._purge,
+            self._forward,
         )
         return any([self._concluded(turn) for turn in turns])  # noqa: C419 - every turn is taken
 
@@ -117,6 +120,9 @@ class Runner:
 
     def _purge(self) -> bool:
         return self._retention.turn() if self._retention else False
+
+    def _forward(self) -> bool:
+        return self._forwarding.turn() if self._forwarding else False
 
     def _settle(self) -> bool:
         done = False

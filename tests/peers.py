@@ -34,7 +34,9 @@ def program(name: str) -> str:
     """The path of a program. Raises MissingPeerError."""
     path = shutil.which(name) or next((str(Path(place, name)) for place in PLACES if Path(place, name).exists()), None)
     if path is None:
-        raise MissingPeerError(f"{name} is not installed: run `make peers` (it installs DCMTK, Orthanc and dicom3tools)")
+        raise MissingPeerError(
+            f"{name} is not installed: run `make peers` (it installs DCMTK, Orthanc, dicom3tools, rsyslog and others)"
+        )
     return path
 
 
@@ -259,3 +261,68 @@ def dciodvfy(file: Path) -> list[str]:
     """The errors dicom3tools' validator finds in one object."""
     done = subprocess.run([program("dciodvfy"), str(file)], capture_output=True, text=True, errors="replace", check=False)
     return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+
+
+@dataclass(frozen=True)
+class Rsyslog:
+    """A running rsyslog that takes syslog by TLS (RFC 5425) and by datagrams (RFC 5426), and writes what it understood."""
+
+    port: int
+    file: Path
+
+    def messages(self) -> list[dict[str, str]]:
+        """The parts of every message after RFC 5424, in the order of arrival: pri, time, host, app, procid, msgid, sd, msg."""
+        if not self.file.exists():
+            return []
+        whole = self.file.read_bytes().rpartition(b"\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def count(self) -> int:
+        """How many messages there are."""
+        return self.file.read_bytes().count(b"\n") if self.file.exists() else 0
+
+
+def _is_open(port: int) -> bool:
+    """Whether somebody listens, looked up without connecting: rsyslog 8.2302 may blame a failed TLS handshake on a later
+    connection (the error queue of OpenSSL belongs to the thread)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+_RSYSLOG_PARTS = {
+    "pri": "pri",
+    "time": "timereported",
+    "host": "hostname",
+    "app": "app-name",
+    "procid": "procid",
+    "msgid": "msgid",
+    "sd": "structured-data",
+    "msg": "msg",
+}
+
+
+@contextlib.contextmanager
+def rsyslog(folder: Path, authority: Path, cert: Path, key: Path, port: int = 0, ask_cert: bool = True) -> Iterator[Rsyslog]:
+    """rsyslog with OpenSSL; ``ask_cert``: nobody gets in without a certificate of ``authority``."""
+    peer = Rsyslog(port or free_port(), folder / "messages")
+    times = ' dateFormat="rfc3339"'
+    parts = " ".join(
+        f'property(outname="{ours}" name="{name}"{times if ours == "time" else ""} format="jsonf")'
+        for ours, name in _RSYSLOG_PARTS.items()
+    )
+    configuration = folder / "rsyslog.conf"
+    configuration.write_text(
+        f'global(workDirectory="{folder}" maxMessageSize="64k" defaultNetstreamDriverCAFile="{authority}"\n'
+        f'  defaultNetstreamDriverCertFile="{cert}" defaultNetstreamDriverKeyFile="{key}")\n'
+        'module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1"\n'
+        f'  streamDriver.authMode="{"x509/certvalid" if ask_cert else "anon"}")\n'
+        f'input(type="imtcp" address="127.0.0.1" port="{peer.port}")\n'
+        'module(load="imudp")\n'
+        f'input(type="imudp" address="127.0.0.1" port="{peer.port}")\n'
+        f'template(name="parts" type="list" option.jsonf="on") {{ {parts} }}\n'
+        f'action(type="omfile" file="{peer.file}" template="parts")\n'
+    )
+    command = [program("rsyslogd"), "-n", "-f", configuration, "-i", folder / "rsyslog.pid"]
+    with running(command, folder / "rsyslog.log") as process:
+        wait_for(lambda: _is_open(peer.port), "rsyslog", alive=lambda: process.poll() is None)
+        yield peer

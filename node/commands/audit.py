@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from domain.audit import AuditRow, Event
-from domain.errors import TransientError
+from domain.errors import ConfigurationError, TransientError
 from node.commands.options import Commands, actor, command, settings_of, store_of
 from node.commands.output import plain, show_json, show_table
 
@@ -32,6 +32,8 @@ def register(commands: Commands) -> None:
     command(group, "verify", "Check the hash chain; name the first row that was touched.", _verify, listing=True)
     export = command(group, "export", "Every row, for archives and other programs.", _export)
     export.add_argument("--format", choices=("csv", "jsonl", "xml"), default="jsonl", help="xml: DICOM audit messages")
+    resend = command(group, "resend", "Send rows to the repository of [audit] again.", _resend)
+    resend.add_argument("after", type=int, metavar="SEQ", help="the rows behind this number; 0: all there are")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
 
 
@@ -64,6 +66,18 @@ def _export(args: argparse.Namespace) -> int:
             _export_xml(args, store.audit(), stream)
         else:
             export(store.audit(), stream, args.format)
+    return 0
+
+
+def _resend(args: argparse.Namespace) -> int:
+    settings, store = settings_of(args), store_of(args)
+    if settings.audit is None:
+        raise ConfigurationError("audit.syslog is empty: there is no repository to send to")
+    rows = store.head()[0]
+    if not 0 <= args.after <= rows:
+        raise ConfigurationError(f"there is no row {args.after}; give a number from 0 to {rows}")
+    store.forward_again(args.after, actor())
+    print(f"rows from {args.after + 1} on go to {settings.audit.name} while the node runs")
     return 0
 
 

@@ -34,7 +34,8 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         about = {name: getattr(seen, name) for name in ("running", "ae_title", "port", "data_dir", "free_bytes", "reserve_bytes")}
         counted = {"studies": dict(sorted(studies.items())), "jobs": dict(sorted(jobs.items()))}
-        kept = {"retention": settings.retention, "models": seen.models, "shadow_answers": seen.shadow_answers}
+        audit = {"syslog": settings.audit.name if settings.audit else "", **plain(seen.forwarded)}
+        kept = {"retention": settings.retention, "audit": audit, "models": seen.models, "shadow_answers": seen.shadow_answers}
         show_json(about | kept | counted | {"strangers": seen.strangers})
         return 0
     told = {
@@ -46,7 +47,8 @@ def _status(args: argparse.Namespace) -> int:
     models = {"models": ", ".join(seen.models) or "none"}
     if seen.shadow_answers:
         told |= {"shadow": f"{seen.shadow_answers} answers kept here, not sent; `ancilla shadow` lists them"}
-    show_pairs(words | models | {"data": seen.data_dir, "free": free, "deleted": seen.retention} | told)
+    audit = {"audit": seen.audit} if seen.audit else {}
+    show_pairs(words | models | {"data": seen.data_dir, "free": free, "deleted": seen.retention} | audit | told)
     callers = [(s, s.caller) for s in seen.strangers]
     strangers = [(caller.calling_ae, caller.address, caller.called_ae, s.count, s.last_at, s.words) for s, caller in callers]
     if strangers:

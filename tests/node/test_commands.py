@@ -101,6 +101,33 @@ def test_status_counts_and_names_rejected_callers(stage: Stage, capsys: Capture)
     assert "stopped" in out and "1 complete" in out and "EVIL" in out
 
 
+def test_status_says_how_far_the_repository_is_behind_and_why(stage: Stage, capsys: Capture) -> None:
+    assert ask(stage, capsys, "status")["audit"]["syslog"] == ""
+    text = (stage.folder / "node.toml").read_text()
+    (stage.folder / "node.toml").write_text(text + '[audit]\nsyslog = "tls://log.example:6514"\n')
+    rows = stage.store.head()[0]
+    found = ask(stage, capsys, "status")["audit"]
+    assert (found["syslog"], found["seq"], found["behind"], found["words"]) == ("tls://log.example:6514", 0, rows, "")
+    assert stage.store.forwarded_to(rows - 1, before=0)
+    stage.store.not_forwarded("its name is not known")
+    assert tell(stage, "status") == 0
+    out = capsys.readouterr().out
+    assert "to tls://log.example:6514, 1 row to send; not since" in out and "its name is not known" in out
+
+
+def test_rows_are_sent_again_from_a_number_that_is_there(stage: Stage, capsys: Capture) -> None:
+    assert tell(stage, "audit", "resend", "0") == 2
+    assert "audit.syslog is empty" in capsys.readouterr().err
+    text = (stage.folder / "node.toml").read_text()
+    (stage.folder / "node.toml").write_text(text + '[audit]\nsyslog = "tls://log.example:6514"\n')
+    rows = stage.store.head()[0]
+    assert tell(stage, "audit", "resend", str(rows + 1)) == 2
+    assert f"from 0 to {rows}" in capsys.readouterr().err
+    assert tell(stage, "audit", "resend", "3") == 0
+    assert stage.store.forwarded().seq == 3
+    assert stage.store.newest(1)[0].event == "audit-resent"
+
+
 def test_studies_jobs_and_show_agree(stage: Stage, capsys: Capture) -> None:
     (study,) = ask(stage, capsys, "studies")
     assert (study["study_uid"], study["instances"]) == (STUDY, 3)
@@ -255,10 +282,10 @@ def test_a_changed_package_does_not_verify(tmp_path: Path, capsys: Capture) -> N
 
 def test_check_says_what_will_not_work(tmp_path: Path, package: Path, capsys: Capture) -> None:
     text = TEXT.replace('"model"', json.dumps(str(package))).replace("port = 4242", "port = 1\ntimeout_seconds = 1")
-    (tmp_path / "node.toml").write_text(text)
+    (tmp_path / "node.toml").write_text(text + '[audit]\nsyslog = "tls://127.0.0.1:1"\n')
     assert main(["check", "--json", "-c", str(tmp_path / "node.toml")]) == 1
     said = json.loads(capsys.readouterr().out)
-    assert [check["name"] for check in said["checks"] if not check["good"]] == ["destination pacs"]
+    assert [check["name"] for check in said["checks"] if not check["good"]] == ["destination pacs", "audit"]
     assert any(check["name"] == "golden test-lungs" and "runs in" in check["words"] for check in said["checks"])
     assert said["settings"]["scp"]["ae_title"] == "ANCILLA"
     assert main(["check", "--no-golden", "-c", str(tmp_path / "node.toml")]) == 1

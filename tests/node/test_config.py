@@ -7,6 +7,7 @@ import pytest
 
 from domain.errors import ConfigurationError
 from domain.instances import Caller
+from domain.repositories import Repository
 from node.config import load, parse, sender_name
 from node.config_check import read_section
 from node.config_keys import KEYS, LATER, OPTIONAL, SECTIONS, keys_of
@@ -87,7 +88,13 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[scp]\ntls = true", r"scp.tls must be written \[scp.tls\]"),
         ("[scp]\nidle_seconds = 0", "scp.idle_seconds must be 1-86400"),
         ("[scp]\nmax_pdu = 1000", "scp.max_pdu must be 4096-4194304"),
-        ("[audit]\nsyslog = ''", r"\[audit\] is not available in this version"),
+        ("[audit]\nsyslog = 'tcp://h:514'", "audit.syslog must be tls://host:port"),
+        ("[audit]\nsyslog = 'tls://h'", "audit.syslog must be tls://host:port"),
+        ("[audit]\nsyslog = 'tls://h:6514/x'", "audit.syslog must be tls://host:port"),
+        ("[audit]\nsyslog = 'tls://eve:secret@h:6514'", "audit.syslog must be tls://host:port"),
+        ("[audit]\nsyslog = 'udp://h:514'\nca_file = 'c'", "audit.ca_file has no meaning without"),
+        ("[audit]\ncert_file = 'c'", "audit.cert_file has no meaning without"),
+        ("[audit]\nsyslog = 'tls://h:6514'\nkey_file = 'k'", "audit.key_file is the key of no certificate"),
         ("[console]\nport = 80800", "console.port must be 0-65535"),
         ("[compute]\nexecutor = 'dask'", 'compute.executor = "dask" is not available'),
         ("[node]\ndatabase = 'postgresql://x'", "node.database must be empty or start with sqlite:////"),
@@ -109,6 +116,16 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
 def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         settings(tmp_path, text)
+
+
+def test_a_repository_is_an_address_with_the_files_of_its_tls(tmp_path: Path) -> None:
+    assert settings(tmp_path).audit is None and settings(tmp_path, TEXT + "[audit]\nsyslog = ''\n").audit is None
+    block = "[audit]\nsyslog = 'tls://[::1]:6514'\nca_file = 'ca.pem'\ncert_file = 'node.pem'\ntimeout_seconds = 3\n"
+    found = settings(tmp_path, TEXT + block).audit
+    assert found == Repository("tls", "::1", 6514, str(tmp_path / "ca.pem"), str(tmp_path / "node.pem"), "", 3.0)
+    assert found.name == "tls://[::1]:6514"
+    datagrams = settings(tmp_path, TEXT + "[audit]\nsyslog = 'udp://log.example:514'\n").audit
+    assert datagrams is not None and (datagrams.transport, datagrams.name) == ("udp", "udp://log.example:514")
 
 
 def test_two_destinations_cannot_share_a_name(tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def test_what_is_switched_on_is_said(said: object) -> None:
     assert "| pacs | dicom | Study Root Query/Retrieve Information Model - GET" not in text
 
 
+def test_the_audit_trail_is_named_with_its_profile(said: object) -> None:
+    plain = said()  # type: ignore[operator]
+    assert "Audit trail: kept in this node; not sent." in plain and "ATNA" not in plain
+    text = said("[audit]\nsyslog = 'tls://log.example:6514'\n")  # type: ignore[operator]
+    assert "tls://log.example:6514, SYSLOG-TLS (PS3.15 A.6, RFC 5425)" in text
+    assert "| Audit Trail and Node Authentication (ATNA) | Secure Application, in parts | ATX: TLS Syslog |" in text
+    assert "SYSLOG-UDP (PS3.15 A.7, RFC 5426)" in said("[audit]\nsyslog = 'udp://log.example:514'\n")  # type: ignore[operator]
+
+
 def test_an_archive_that_is_asked_before_images_are_deleted_is_queried(said: object) -> None:
     text = said("[retention]\ndays = 30\narchive = 'pacs'\n")  # type: ignore[operator]
     assert "| pacs | dicom | Study Root Query/Retrieve Information Model - FIND" in text

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from console.exposition import Family, Sample, exposed, histogram
 from domain.errors import TransientError
 from domain.instances import Caller
+from domain.repositories import Repository
 from node.metrics import BOUNDS, Metrics
 from tests.console.browser import console
 from tests.node.stage import STUDY, Stage
@@ -92,6 +93,16 @@ def test_gauges_say_what_waits_and_since_when(stage: Stage) -> None:
     stage.turn()
     found = scraped(metrics_of(stage))
     assert value(found, "destination_last_success_timestamp_seconds", destination="pacs") == stage.now.timestamp()
+
+
+def test_rows_that_wait_for_the_repository_are_counted_when_there_is_one(stage: Stage) -> None:
+    stage.settled()
+    assert value(scraped(metrics_of(stage)), "audit_rows_to_send") == 0
+    stage.settings = replace(stage.settings, audit=Repository("tls", "log.example", 6514))
+    rows = stage.store.head()[0]
+    assert value(scraped(metrics_of(stage)), "audit_rows_to_send") == rows > 0
+    assert stage.store.forwarded_to(rows - 2, before=0)
+    assert value(scraped(metrics_of(stage)), "audit_rows_to_send") == 2
 
 
 def test_no_label_is_made_of_what_strangers_say(stage: Stage) -> None:
