@@ -38,6 +38,12 @@ class Visitor:
 
     name: str = ""
     may_act: bool = False
+    address: str = ""  # of the browser, or of the proxy before it
+
+    @property
+    def actor(self) -> str:
+        """For the audit log."""
+        return f"operator:{self.name}@{self.address}"
 
 
 class RefusedError(Exception):
@@ -59,13 +65,14 @@ class Entry:
         if self._logins is None:
             _check_here(request)
             return Visitor()
+        address = request.client.host if request.client else ""
         name, password = _given(request)
         found = _matching(self._logins(), name, password)
         if found is None:
             if name:
-                LOG.warning("console: wrong login from %s", request.client.host if request.client else "an unknown address")
+                LOG.warning("console: wrong login from %s", address or "an unknown address")
             raise RefusedError(401, "a login of console.admin_file is needed", **{"WWW-Authenticate": _CHALLENGE})
-        return Visitor(found.name, found.may_act)
+        return Visitor(found.name, found.may_act, address)
 
     def token(self, visitor: Visitor) -> str:
         """What a form of this visitor must bring along; it holds until the node stops."""

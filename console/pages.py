@@ -18,8 +18,9 @@ from console.board import Board
 from console.drawing import Drawing
 from console.entry import Entry, RefusedError, Visitor
 from console.exposition import MEDIA_TYPE, exposed
+from console.operating import KINDS, Kind, Moves, checked
 from domain.audit import Event
-from domain.errors import AncillaError, PermanentError
+from domain.errors import AncillaError, ConfigurationError, PermanentError
 from domain.moves import JobState, StudyState
 
 ROWS: Final = 100  # of one page of a list
@@ -55,10 +56,10 @@ Show = Callable[[Visit], Response]
 
 
 class Pages:
-    """``board`` is what they show, ``entry`` decides who sees it."""
+    """``board`` is what they show, ``moves`` what may be done there, ``entry`` decides who may."""
 
-    def __init__(self, board: Board, entry: Entry) -> None:
-        self._board, self._entry, self._drawing = board, entry, Drawing()
+    def __init__(self, board: Board, moves: Moves, entry: Entry) -> None:
+        self._board, self._moves, self._entry, self._drawing = board, moves, entry, Drawing()
         self._pool = ThreadPoolExecutor(_THREADS, "pages")
         self._running = 0
 
@@ -74,11 +75,13 @@ class Pages:
             "/models/{model}": self._model,
             "/audit": self._audit,
             "/callers": self._callers,
+            "/do/{move}": self._ask,
             "/metrics": self._metrics,
             "/style.css": self._style,
         }
         routes = [Route(path, self._endpoint(show), methods=["GET"]) for path, show in shown.items()]
-        return [*routes, Route("/audit/verify", self._endpoint(self._prove), methods=["POST"])]
+        done: dict[str, Show] = {"/audit/verify": self._prove, "/do/{move}": self._do}
+        return [*routes, *(Route(path, self._endpoint(show), methods=["POST"]) for path, show in done.items())]
 
     def close(self) -> None:
         """Give the threads back."""
@@ -114,17 +117,17 @@ class Pages:
             return show(Visit(visitor, request.path_params, dict(request.query_params), form))
         except RefusedError as refused:
             return Response(f"{refused.words}\n", refused.status, refused.headers, "text/plain")
-        except PermanentError as error:
-            return self._page(Visit(visitor, {}, {}, {}), "message", 409, title="This cannot be done", words=str(error))
+        except (PermanentError, ConfigurationError) as error:
+            return self._page(Visit(visitor, {}, {}, {}), "message", 409, title="This cannot be done", words=str(error), back="")
         except AncillaError as error:
-            return self._page(Visit(visitor, {}, {}, {}), "message", 503, title="Not now", words=str(error))
+            return self._page(Visit(visitor, {}, {}, {}), "message", 503, title="Not now", words=str(error), back="")
 
     def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
         token = self._entry.token(visit.visitor)
         return HTMLResponse(self._drawing.page(template, visitor=visit.visitor, token=token, **values), status)
 
     def _absent(self, visit: Visit, words: str) -> Response:
-        return self._page(visit, "message", 404, title="Not here", words=words)
+        return self._page(visit, "message", 404, title="Not here", words=words, back="")
 
     def _overview(self, visit: Visit) -> Response:
         seen, destinations, models = self._board.overview(), self._board.destinations(), self._board.models()
@@ -185,6 +188,19 @@ class Pages:
     def _callers(self, visit: Visit) -> Response:
         return self._page(visit, "callers", callers=self._board.callers())
 
+    def _ask(self, visit: Visit) -> Response:
+        """Whether it is really to be done: nothing is, by this."""
+        name, kind = _kind(visit)
+        given = checked(kind, visit.query)
+        return self._page(visit, "confirm", name=name, given=given, asked=kind.asked(given), shown=kind.shown)
+
+    def _do(self, visit: Visit) -> Response:
+        name, kind = _kind(visit)
+        given = checked(kind, visit.form)
+        said = kind.done(self._moves, given, visit.visitor.actor)
+        back = f"/studies/{given['study']}" if "study" in given else "/callers" if "ae" in given else "/jobs"
+        return self._page(visit, "message", title=name.capitalize(), words="; ".join(said), back=back)
+
     def _metrics(self, _: Visit) -> Response:
         return Response(exposed(self._board.metrics()), media_type=MEDIA_TYPE)
 
@@ -207,6 +223,16 @@ async def _form(request: Request) -> dict[str, str]:
         return {name: values[0] for name, values in parse_qs(body.decode("ascii"), max_num_fields=50).items()}
     except ValueError:
         raise RefusedError(400, "this is not a form") from None
+
+
+def _kind(visit: Visit) -> tuple[str, Kind]:
+    """Raises RefusedError."""
+    name = visit.path["move"]
+    if name not in KINDS:
+        raise RefusedError(404, "there is no such move")
+    if not visit.visitor.may_act:
+        raise RefusedError(403, "this needs a login of console.admin_file that may act; `ancilla login NAME` makes one")
+    return name, KINDS[name]
 
 
 def _choice(visit: Visit, name: str, choices: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ from node.loaded import configured, in_shadow, load_models
 from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
+from node.operating import Operating
 from node.orders import EARLY, PAUSES, SPOOL, Orders, installation_id
 from node.pool import Pool
 from node.purging import Purging, purging_for
@@ -97,7 +98,8 @@ class Node:
             lambda digest: accepting.chosen(digest),  # not made yet
             clock,
         )
-        self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board)
+        moves = Operating(self.store, lambda: self.settings, lambda: self._models, clock)
+        self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board, moves)
         self._pool = Pool(settings.compute.workers)
         for _ in range(self._pool.size):
             self._pool.submit(ready)

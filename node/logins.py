@@ -11,8 +11,8 @@ from typing import Final
 from console.entry import Login
 from domain.errors import ConfigurationError, PermanentError
 
-_LINE: Final = re.compile(r"([A-Za-z0-9._@-]{1,64}):([0-9a-f]{64})(:read)?")
-_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_LINE: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(:read)?")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BYTES: Final = 24  # of a password that we make
 
 
@@ -28,7 +28,7 @@ def add_login(file: Path, name: str, may_act: bool) -> str:
     """A new login, or a new password for an old one; returns the password, which is kept nowhere. Raises ConfigurationError,
     PermanentError."""
     if not _NAME.fullmatch(name):
-        raise PermanentError("a name has 1 to 64 letters, digits and . _ @ -")
+        raise PermanentError("a name has 1 to 64 letters, digits and . _ -")
     password = secrets.token_urlsafe(_BYTES)
     line = f"{name}:{hashlib.sha256(password.encode()).hexdigest()}{'' if may_act else ':read'}"
     _write(file, [*_others(file, name), line])

@@ -10,6 +10,7 @@ from typing import Final
 from console.board import Board
 from console.desk import Outcome
 from console.entry import Entry, Login
+from console.operating import Moves
 from console.pages import Pages
 from console.server import WebServer, WebSettings
 from domain.errors import ConfigurationError
@@ -29,9 +30,10 @@ def web_for(
     intake: Intake,
     peers: Callable[[], Sequence[PeerSettings]] | None = None,
     board: Board | None = None,
+    moves: Moves | None = None,
 ) -> WebServer | None:
     """A web server that is not started yet; None without [console]. ``peers``: those that count now, default: of the file.
-    ``board`` is what the pages show; None: there are none.
+    ``board`` is what the pages show, ``moves`` what may be done there; None: there are no pages.
 
     Raises ConfigurationError for an unusable file of tokens or logins.
     """
@@ -47,7 +49,7 @@ def web_for(
         if console.stow
         else None
     )
-    pages = Pages(board, Entry(_logins(console.admin_file))) if board and console.pages else None
+    pages = Pages(board, moves, Entry(_logins(console.admin_file))) if board and moves and console.pages else None
     return WebServer(WebSettings(console.bind, console.port), desk, pages)
 
 

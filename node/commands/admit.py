@@ -4,14 +4,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationError, PermanentError
-from node.commands.options import Commands, actor, command, settings_of, store_of
+from node.commands.options import Commands, actor, command, operating, settings_of, store_of
 from node.commands.output import show_json, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.strangers import Admission, Stranger
-    from node.config import PeerSettings, Settings
 
 
 def register(commands: Commands) -> None:
@@ -35,23 +34,8 @@ def _admit(args: argparse.Namespace) -> int:
 
 
 def _let_in(args: argparse.Namespace) -> int:
-    settings = settings_of(args)
-    peer = _checked(args.ae_title, args.address or "", args.port, settings)
-    store_of(args).admit(peer.ae_title, peer.address, peer.port, actor())
-    where = f"from {peer.address}" if peer.address else "from any address"
-    print(f"{peer.ae_title} may send {where}")
+    print(operating(args).admit(args.ae_title, args.address or "", args.port, actor()))
     return 0
-
-
-def _checked(ae_title: str, address: str, port: int, settings: "Settings") -> "PeerSettings":
-    """The same rules as for a [[peer]] of the file."""
-    from node.config import SENDER, PeerSettings
-    from node.config_check import read_section
-
-    peer = PeerSettings(**read_section("peer", {"ae_title": ae_title.strip(), "address": address, "port": port}, "admit"))
-    if not port and any(SENDER in model.send_to for model in settings.models):
-        raise ConfigurationError('give --port: a model has send_to = ["sender"], so every sender must be able to take results')
-    return peer
 
 
 def _remove(args: argparse.Namespace) -> int:

@@ -3,13 +3,8 @@
 import argparse
 from typing import Any
 
-from domain.errors import PermanentError
-from domain.jobs import Job, JobKind
-from node.commands.options import Commands, actor, command, settings_of, store_of
+from node.commands.options import Commands, actor, command, operating, settings_of, store_of
 from node.commands.output import show_json, show_table
-
-ALL = 1_000_000_000
-ENDED = ("done", "failed", "cancelled")
 
 
 def register(commands: Commands) -> None:
@@ -41,25 +36,5 @@ def _destinations(args: argparse.Namespace) -> int:
 
 
 def _resend(args: argparse.Namespace) -> int:
-    from db.gone import purged_words
-
-    store = store_of(args)
-    deliveries = [j for j in store.jobs(study_uid=args.study, kind=JobKind.DELIVER, limit=ALL) if args.to in ("", j.destination)]
-    newest: dict[tuple[str, str], Job] = {}
-    for job in deliveries:  # newest first
-        newest.setdefault((job.model_id, job.destination), job)
-    if not newest:
-        kept = "; answers in shadow are kept here" if store.shadowed([args.study]) else ""
-        raise PermanentError(f"nothing of study {args.study} was ever to be sent{' to ' + args.to if args.to else ''}{kept}")
-    gone = store.last_purge(args.study)
-    if gone is not None:
-        newest = {key: job for key, job in newest.items() if job.revision > gone.revision}
-        if not newest:
-            raise PermanentError(purged_words(args.study, gone))
-    for destination in sorted({job.destination for job in newest.values()}):
-        store.forget_acceptances(destination, actor())
-    again = [job for job in newest.values() if job.state in ENDED]
-    for job in again:
-        store.revive(job.job_id, actor())
-    print(f"{len(again)} deliveries are queued again" if again else "everything is on its way already")
+    print(operating(args).resend(args.study, args.to, actor()))
     return 0

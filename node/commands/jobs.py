@@ -2,10 +2,8 @@
 
 import argparse
 
-from db.store import Store
-from domain.errors import PermanentError
-from domain.jobs import Job, JobKind
-from node.commands.options import Commands, actor, command, now, settings_of, store_of
+from domain.jobs import Job
+from node.commands.options import Commands, actor, command, operating, store_of
 from node.commands.output import show_json, show_table
 
 STATES = ("queued", "running", "done", "declined", "failed", "cancelled")
@@ -54,34 +52,10 @@ def job_row(job: Job) -> tuple[object, ...]:
 
 
 def _retry(args: argparse.Namespace) -> int:
-    from db.gone import purged_words
-
-    store = store_of(args)
-    job = store.job(args.job)
-    gone = store.last_purge(job.study_uid) if job is not None else None
-    if job is not None and gone is not None and job.revision <= gone.revision:
-        raise PermanentError(purged_words(job.study_uid, gone))
-    if job is not None and job.kind is JobKind.INFER:
-        _must_give_the_same(args, store, job)
-    store.revive(args.job, actor())
-    kept = "; it is in shadow: its answer is kept here (`ancilla rerun` sends it once its model is live)"
-    print(f"job {args.job} is queued again{kept if job is not None and job.shadow else ''}")
+    print(operating(args).retry(args.job, actor()))
     return 0
 
 
-def _must_give_the_same(args: argparse.Namespace, store: Store, job: Job) -> None:
-    """Results that were sent must not get other bytes under the same UIDs."""
-    from node.loaded import load_models
-    from node.rerunning import rerunning_for
-
-    settings = settings_of(args)
-    why = rerunning_for(settings, load_models(settings), store, now).other_bytes(job)
-    if why:
-        words = f"job {job.job_id} would write other results under the same UIDs ({why})"
-        raise PermanentError(f"{words}; `ancilla rerun {job.study_uid}` makes new ones")
-
-
 def _cancel(args: argparse.Namespace) -> int:
-    store_of(args).cancel(args.job, actor())
-    print(f"job {args.job} is cancelled")
+    print(operating(args).cancel(args.job, actor()))
     return 0

@@ -12,6 +12,7 @@ from domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from db.store import Store
     from node.config import Settings
+    from node.operating import Operating
 
 Commands = Any  # argparse keeps the type of its sub-parsers private
 Act = Callable[[argparse.Namespace], int]
@@ -58,6 +59,15 @@ def days(word: str) -> float:
     if not 0 <= count <= 36500:
         raise argparse.ArgumentTypeError("must be 0-36500")
     return count
+
+
+def operating(args: argparse.Namespace) -> "Operating":
+    """The operator's moves on the node that -c names."""
+    from node.loaded import load_models
+    from node.operating import Operating
+
+    settings = settings_of(args)
+    return Operating(store_of(args), lambda: settings, lambda: load_models(settings), now)
 
 
 def actor() -> str:

@@ -14,6 +14,7 @@ from console.server import WebServer, WebSettings
 from domain.acceptance import Trial
 from node.board import Board
 from node.logins import read_logins
+from node.operating import Operating
 from tests.node.configuration import TEXT
 from tests.node.stage import Stage
 
@@ -129,6 +130,7 @@ def console(folder: Path, logins: Path | None = None, text: str = TEXT) -> Conso
         lambda digest: Trial("int8", True, "", 1.0),
         stage.clock,
     )
+    moves = Operating(stage.store, lambda: stage.settings, lambda: stage.models, stage.clock)
     entry = Entry((lambda: read_logins(logins)) if logins else None)
-    server = WebServer(WebSettings(), None, Pages(board, entry))
+    server = WebServer(WebSettings(), None, Pages(board, moves, entry))
     return Console(stage, server, board, server.start())
