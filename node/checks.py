@@ -37,6 +37,8 @@ def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
         yield _repository(settings.audit)
     for model in settings.models:
         yield from verify_package(model.package, False)
+        if model.shadow:
+            yield Check(f"model {model.package.stem}", True, "runs in shadow: its answers are kept here, nothing is sent")
         if run_golden:
             yield from _accepted(model.package, settings)
 
