@@ -19,7 +19,7 @@ from domain.audit import AuditRow
 from domain.errors import AncillaError
 from domain.repositories import Repository
 from node.atna.source import Source, source_of
-from node.atna.xml import DECLARATION, message, outcome
+from node.atna.xml import DECLARATION, told
 from node.backoff import pause
 from node.config import Settings
 from node.holding import failure, words
@@ -177,7 +177,7 @@ class Forwarding:
     def _give(self, wire: Wire, rows: list[AuditRow], source: Source) -> None:
         last = rows[-1].seq
         self._store.offer(last)
-        wire.send([packet(row.at, outcome(row), source.host, os.getpid(), DECLARATION + message(row, source)) for row in rows])
+        wire.send([_packet(row, source) for row in rows])
         self._sent = last
         self._marks.append(_Mark(self._clock(), last))
 
@@ -210,3 +210,8 @@ class Forwarding:
         if wire.close() and pending:
             self._arrived(sent)
             self._sent = self._seq
+
+
+def _packet(row: AuditRow, source: Source) -> bytes:
+    outcome, text = told(row, source)
+    return packet(row.at, outcome, source.host, os.getpid(), DECLARATION + text)

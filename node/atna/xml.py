@@ -8,6 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from domain.audit import AuditRow
@@ -43,21 +44,21 @@ def document(rows: Iterable[AuditRow], source: Source) -> Iterator[str]:
 
 def message(row: AuditRow, source: Source) -> str:
     """One row, on one line, without a declaration."""
+    return told(row, source)[1]
+
+
+def told(row: AuditRow, source: Source) -> tuple[int, str]:
+    """EventOutcomeIndicator of the message (0, 4 or 8), and the message."""
     details = json.loads(row.details)
     form = form_of(row.event, details)
+    outcome = _outcome(form, details)
     parts = (
-        _event(row, form, details),
+        _event(row, form, outcome, details),
         *_participants(row, form, details, source),
         _source(source),
         *_objects(row, form, details, source),
     )
-    return f"<AuditMessage>{''.join(parts)}</AuditMessage>"
-
-
-def outcome(row: AuditRow) -> int:
-    """EventOutcomeIndicator of its message: 0, 4 or 8."""
-    details = json.loads(row.details)
-    return _outcome(form_of(row.event, details), details)
+    return outcome, f"<AuditMessage>{''.join(parts)}</AuditMessage>"
 
 
 def _outcome(form: Form, details: Mapping[str, Any]) -> int:
@@ -65,8 +66,7 @@ def _outcome(form: Form, details: Mapping[str, Any]) -> int:
     return form.outcome or (4 if details.get("how", "released") in ("aborted", "lost") else 0)
 
 
-def _event(row: AuditRow, form: Form, details: Mapping[str, Any]) -> str:
-    result = _outcome(form, details)
+def _event(row: AuditRow, form: Form, result: int, details: Mapping[str, Any]) -> str:
     about = {"EventActionCode": form.action, "EventDateTime": row.at.isoformat(timespec="microseconds")}
     kind = type_of(form, row.event)
     words = str(details.get("words") or details.get("reason") or details.get("how") or row.event) if result else ""
@@ -94,6 +94,7 @@ def _participants(row: AuditRow, form: Form, details: Mapping[str, Any], source:
     return (here,) if actor is None else (_participant(actor, None, True), here)
 
 
+@lru_cache(1024)  # the same few parties make nearly all rows
 def _participant(party: Party, role: Code | None, asks: bool) -> str:
     about: dict[str, str | int] = {"UserID": party.name}
     if party.ae_title:
@@ -154,6 +155,7 @@ def _detail(kind: str, value: str) -> str:
     )
 
 
+@lru_cache(1024)
 def _coded(name: str, code: Code) -> str:
     return _element(name, {"csd-code": code.value, "codeSystemName": code.scheme, "originalText": code.meaning})
 

@@ -7,12 +7,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from domain.audit import AuditRow, Event
 from domain.errors import ConfigurationError, TransientError
 from node.commands.options import Commands, actor, command, settings_of, store_of
 from node.commands.output import plain, show_json, show_table
+from node.config_check import near
 
 if TYPE_CHECKING:
     from db.store import Store
@@ -38,9 +39,13 @@ def register(commands: Commands) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.limit < 1:
+        raise ConfigurationError("--limit must be at least 1")
     rows = store_of(args).newest(args.limit, args.event, args.study)
+    if not rows and args.event is not None and args.event not in set(Event):
+        raise ConfigurationError(f'there is no event "{args.event}"{near(args.event, Event)}')
     if args.json:
-        show_json(rows)
+        show_json([_exact(row) for row in rows])
     else:
         cells = [(r.seq, r.at, r.event, r.study_uid, r.job_id, r.actor, r.details) for r in rows]
         show_table(FIELDS[:-1], cells, "no rows")
@@ -110,10 +115,15 @@ def export(rows: Iterable[AuditRow], stream: TextIO, form: str) -> None:
     """Write rows as CSV with a heading, or as one JSON object per line; row by row, so that size does not matter."""
     if form == "jsonl":
         for row in rows:
-            stream.write(json.dumps(plain(row), ensure_ascii=False) + "\n")
+            stream.write(json.dumps(_exact(row), ensure_ascii=False) + "\n")
         return
     writer = csv.writer(stream)
     writer.writerow(FIELDS)
     for row in rows:
-        values = plain(row)
+        values = _exact(row)
         writer.writerow([values[name] for name in FIELDS])
+
+
+def _exact(row: AuditRow) -> dict[str, Any]:
+    """A row with its time to the microsecond: its hash can be computed from it."""
+    return {**plain(row), "at": row.at.isoformat(timespec="microseconds")}

@@ -5,11 +5,13 @@ import io
 import json
 import sqlite3
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from db.audit_rows import row_hash
 from domain.audit import Event
 from domain.instances import Caller
 from domain.moves import JobState
@@ -202,6 +204,24 @@ def test_the_audit_log_can_be_exported_and_read_by_other_programs(stage: Stage, 
     table = list(csv.DictReader(io.StringIO(file.read_text())))
     assert [row["details"] for row in table[:-1]] == [row["details"] for row in exported]
     assert [row["hash"] for row in table[:-1]] == [row["hash"] for row in exported]
+
+
+def test_an_exported_log_can_be_proven_without_the_database(stage: Stage, capsys: Capture) -> None:
+    assert tell(stage, "audit", "export") == 0
+    last, began = "0" * 64, datetime(1970, 1, 1, tzinfo=UTC)
+    for row in map(json.loads, capsys.readouterr().out.splitlines()):
+        micros = (datetime.fromisoformat(row["at"]) - began) // timedelta(microseconds=1)
+        named = ("event", "study_uid", "job_id", "actor", "details")
+        last = row_hash(last, row["seq"], micros, *(row[name] for name in named))
+        assert last == row["hash"]
+
+
+def test_a_misspelt_event_and_a_limit_without_sense_are_said(stage: Stage, capsys: Capture) -> None:
+    assert tell(stage, "audit", "list", "--event", "stoerd") == 2
+    assert 'there is no event "stoerd"; did you mean "stored"' in capsys.readouterr().err
+    assert tell(stage, "audit", "list", "--event", "purged") == 0
+    assert "no rows" in capsys.readouterr().out
+    assert tell(stage, "audit", "list", "--limit", "0") == 2
 
 
 def test_a_touched_audit_log_is_found_and_named(stage: Stage, capsys: Capture) -> None:

@@ -15,7 +15,7 @@ from domain.destinations import Destination
 from node.__main__ import main
 from node.atna.messages import DELIVERIES, FORMS, table
 from node.atna.source import Source
-from node.atna.xml import MOST_INSTANCES, document, message, outcome
+from node.atna.xml import MOST_INSTANCES, document, message, told
 from tests.node.atna.reading import checked, codes, kept
 from tests.node.configuration import TEXT
 
@@ -104,8 +104,8 @@ def test_what_the_standard_has_no_code_for_is_marked_as_ours() -> None:
 
 
 def test_an_association_that_was_not_released_is_a_failure() -> None:
-    assert outcome(row("association-closed", how="released")) == 0
-    assert outcome(row("association-closed", how="aborted")) == 4
+    assert told(row("association-closed", how="released"), US)[0] == 0
+    assert told(row("association-closed", how="aborted"), US)[0] == 4
     assert checked(message(row("association-closed", how="lost"), US))[0].get("EventOutcomeIndicator") == "4"
 
 
