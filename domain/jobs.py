@@ -151,6 +151,7 @@ class Order:
     cache_dir: str = ""  # what was computed before the study was complete; empty: nothing is looked for
     streams: int = 0  # as acceptance has chosen; 0: from the number of threads
     batch: int = 1
+    stage: str = ""  # files are written here, and moved to out_dir by the node if it still holds the job; empty: at once there
     pause: str = ""  # while this file exists the work rests between two batches: something more urgent has the cores
 
 

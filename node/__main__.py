@@ -26,6 +26,7 @@ from node.commands import (
     serve,
     setup,
     shadow,
+    worker,
 )
 
 GROUPS = (
@@ -48,6 +49,7 @@ GROUPS = (
     audit,
     models,
     conformance,
+    worker,
 )
 
 

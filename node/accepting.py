@@ -10,17 +10,18 @@ from db.store import Store
 from domain.acceptance import Acceptance, AcceptanceOrder, Accepted, Trial
 from domain.audit import Event
 from domain.errors import AncillaError, PackageError
-from node.config import ComputeSettings
+from node.config_compute import ComputeSettings
 from node.holding import failure, words
 from node.loaded import Model
 from node.log import event, warn
+from node.pool import EngineLostError
 
 ATTEMPTS: Final = 3  # a worker that dies is no answer about the package
 LONGEST_SECONDS: Final = 900.0
 
 
 class Workers(Protocol):
-    """What is needed of ``node.pool.Pool``."""
+    """What is needed of ``node.engine.Engine``."""
 
     def submit(self, fn: Callable[[AcceptanceOrder], Accepted], order: AcceptanceOrder, /) -> Future[Accepted]:
         """Run in a worker."""
@@ -104,6 +105,8 @@ class Accepting:
         error = failure(future)
         if error is None:
             self._conclude(model, known, future.result())
+        elif isinstance(error, EngineLostError):
+            known.attempts -= 1
         elif isinstance(error, PackageError) or known.attempts >= ATTEMPTS:
             self._refuse(model, known, f"the golden cases of {model.package_id} cannot be run: {words(error)}", {})
         return True

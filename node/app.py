@@ -24,8 +24,10 @@ from node.atna.forwarding import Forwarding
 from node.board import Board
 from node.committing import Committing
 from node.config import ScpSettings, Settings, load
+from node.config_compute import DASK
 from node.counting import Counting
 from node.delivering import Delivering, deliver
+from node.engine import engine_of
 from node.express import Express
 from node.geometry import plane
 from node.inferring import Inferring
@@ -35,8 +37,7 @@ from node.lock import DataLock
 from node.log import event, warn
 from node.notify import notify
 from node.operating import Operating
-from node.orders import EARLY, PAUSES, SPOOL, Orders, installation_id
-from node.pool import Pool
+from node.orders import EARLY, PAUSES, SPOOL, STAGED, Orders, installation_id
 from node.purging import Purging, purging_for
 from node.quiet import Quiet
 from node.receiving import peers_of, receiver_for, with_admitted
@@ -100,10 +101,10 @@ class Node:
         )
         moves = Operating(self.store, lambda: self.settings, lambda: self._models, clock)
         self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board, moves)
-        self._pool = Pool(settings.compute.workers)
-        for _ in range(self._pool.size):
-            self._pool.submit(ready)
         compute = settings.compute
+        self._pool = engine_of(compute, data_dir, [model.settings.package for model in self._models])
+        for _ in range(compute.workers):
+            self._pool.submit(ready)
         accepting = Accepting(self.store, self._pool, accept, lambda: self._models, compute, str(data_dir), clock, self._wake)
         self._orders = Orders(self.store, settings, self._models, installation_id(data_dir), accepting.chosen)
         self._counting = Counting(self.store, lambda: self.settings.destinations, count, self._wake)
@@ -112,11 +113,11 @@ class Node:
         self._delivering = Delivering(self.store, settings, deliver, clock, self._wake)
         self._delivering.shadows = in_shadow(self._models)
         self._committing = Committing(self.store, settings, clock, self._wake)
-        self._express = Express()
+        self._express = None if compute.executor == DASK else Express()
         inferring = Inferring(
             self.store, self._pool, perform, self._orders, compute, clock, self._wake, express=self._express, gate=accepting
         )
-        for left in (EARLY, PAUSES):  # another version or another machine may have computed it; those who rested are gone
+        for left in (EARLY, PAUSES, STAGED):  # another version or another machine may have computed it; those who rested are gone
             shutil.rmtree(data_dir / left, ignore_errors=True)
         warming = Warming(
             self.store,
@@ -181,7 +182,8 @@ class Node:
         self._runner.finish(STOP_SECONDS, time.sleep)
         self._counting.stop()
         self._pool.shutdown(wait=False)
-        self._express.shutdown()
+        if self._express:
+            self._express.shutdown()
         self._spool.stop()
         self.store.note(Event.NODE_STOPPED, "node", {})
         self._forwarding.finish()

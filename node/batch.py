@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from domain.errors import AncillaError
 from domain.jobs import Outcome
 from node.holding import failure, words
+from node.pool import Bounded
 from node.shelf import measurements, stored, write
 from node.solo import Desk, Solo, Solved, order_of
 
@@ -37,18 +38,17 @@ class Archive(Protocol):
 
 
 class Workers(Protocol):
-    """What is needed of ``node.pool.Pool``."""
+    """What is needed of ``node.engine.Engine``."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many tasks run at the same time."""
 
     def submit(self, fn: Callable[[Solo], Solved], solo: Solo, /) -> Future[Solved]:
         """Run in a worker."""
 
     def kill(self, future: Future[Solved], /) -> bool:
         """End the worker that works on this."""
-
-    def limit(self, future: Future[Solved], most: int, /) -> None:
-        """How many bytes of memory it may need."""
 
 
 class State(StrEnum):
@@ -151,8 +151,7 @@ class Batch:
             shutil.rmtree(target, ignore_errors=True)
             return Row(study_uid, State.FAILED, why=_reason(error))
         solo = Solo(self._desk, study_uid, files, str(self.folder(study_uid)), self._clock())
-        future = self._workers.submit(self._solve, solo)
-        self._workers.limit(future, self._limits.memory)
+        future = self._workers.submit(Bounded(self._solve, self._limits.memory), solo)
         self._running[future] = _Running(study_uid, number, mark)
         return None
 

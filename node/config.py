@@ -4,7 +4,7 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from domain.errors import ConfigurationError
 from domain.instances import Caller
 from domain.repositories import Repository
 from node.config_check import check_sections, near, read_section
-from node.memory import room
+from node.config_compute import ComputeSettings, compute_of
 from node.profiles import PROFILES
 from node.rules import Rule, parse_rule
 from node.urgency import STUDY
@@ -105,31 +105,6 @@ class ModelSettings:
     requires: tuple[Rule, ...] = ()  # each asks for one series
     priority: str = STUDY  # or a name of domain.jobs.Priority
     shadow: bool = False  # nothing it answers is sent
-
-
-@dataclass(frozen=True, slots=True)
-class ComputeSettings:
-    """[compute], with 0 already replaced by what this machine has."""
-
-    executor: str
-    workers: int
-    threads: int
-    precision: str
-    job_timeout_seconds: float
-    max_attempts: int
-    optimistic: bool = True
-    cache_gb: float = 2.0
-    memory_gb: float = 0.0
-
-    @property
-    def memory_bytes(self) -> int:
-        """How much jobs may need together (1 GB is 10^9 bytes)."""
-        return int(self.memory_gb * 1e9) or room()
-
-    @property
-    def cache_bytes(self) -> int:
-        """How much of what was computed early is kept (1 GB is 10^9 bytes)."""
-        return int(self.cache_gb * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +210,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
     check_sections(document)
     folder = file.parent
     plain = dict(document) | {"scp": {name: value for name, value in document.get("scp", {}).items() if name != "tls"}}
-    sections = ("node", "scp", "study", "models", "compute", "delivery", "retention", "audit")
+    sections = ("node", "scp", "study", "models", "delivery", "retention", "audit")
     one = {name: read_section(name, plain.get(name, {}), name) for name in sections}
     scp = ScpSettings(**one["scp"], tls=_tls(document.get("scp", {}), folder))
     settings = Settings(
@@ -246,7 +221,7 @@ def parse(document: Mapping[str, Any], file: Path) -> Settings:
         study=StudySettings(**one["study"]),
         models=tuple(_model(values, slot, folder) for slot, values in enumerate(_blocks(document, "model"))),
         destinations=tuple(_destination(v, i, folder, scp.ae_title) for i, v in enumerate(_blocks(document, "destination"), 1)),
-        compute=_compute(ComputeSettings(**one["compute"]), os.cpu_count() or 1),
+        compute=compute_of(document.get("compute", {}), folder, os.cpu_count() or 1),
         delivery=DeliverySettings(**one["delivery"]),
         retention=RetentionSettings(**one["retention"]),
         audit=_repository(one["audit"], folder),
@@ -391,12 +366,6 @@ def _is_private(url: str) -> bool:
     """Encrypted, or not leaving this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
-
-
-def _compute(given: ComputeSettings, cores: int) -> ComputeSettings:
-    """Below four cores there is one worker: two copies of a network would only compete for the same cache."""
-    workers = given.workers or max(1, cores // 4)
-    return replace(given, workers=workers, threads=given.threads or max(1, cores // workers))
 
 
 def _check_names(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from domain.errors import ConfigurationError
-from node.config_keys import LATER, LATER_VALUES, REQUIRED, SECTIONS, TABLES, Key, keys_of
+from node.config_keys import REQUIRED, SECTIONS, TABLES, Key, keys_of
 
 _WORDS = {
     str: "a text",
@@ -25,10 +25,8 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def check_sections(document: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for a section that is unknown, of a later version, or written with the wrong brackets."""
+    """Raises ConfigurationError for a section that is unknown or written with the wrong brackets."""
     for name, value in document.items():
-        if name in LATER:
-            raise ConfigurationError(f"[{name}] is not available in this version; remove it")
         if name not in SECTIONS:
             raise ConfigurationError(f"unknown section [{name}]{near(name, SECTIONS)}")
         blocks = value if isinstance(value, list) else [value]
@@ -40,13 +38,11 @@ def read_section(section: str, given: Mapping[str, Any], where: str) -> dict[str
     """All values of one section, defaults filled in. ``where`` names it in errors ("scp", "peer[2]")."""
     keys = keys_of(section)
     for name in given:
-        _known(section, name, keys, where)
+        _known(name, keys, where)
     return {name: _value(key, given.get(name, key.default), f"{where}.{name}") for name, key in keys.items()}
 
 
-def _known(section: str, name: str, keys: Mapping[str, Key], where: str) -> None:
-    if f"{section}.{name}" in LATER:
-        raise ConfigurationError(f"{where}.{name} is not available in this version; remove it")
+def _known(name: str, keys: Mapping[str, Key], where: str) -> None:
     if name not in keys:
         raise ConfigurationError(f"unknown key {where}.{name}{near(name, keys)}")
 
@@ -58,10 +54,6 @@ def _value(key: Key, value: Any, path: str) -> Any:
         value = float(value)
     if type(value) is not key.kind or (isinstance(value, list) and not all(isinstance(item, key.items) for item in value)):
         raise ConfigurationError(f"{path} must be {'a list of tables' if key.items is dict else _WORDS[key.kind]}")
-    words: list[Any] = value if isinstance(value, list) else [value]
-    for word in words:
-        if type(word) is str and word in LATER_VALUES.get(key.path, ()):
-            raise ConfigurationError(f'{path} = "{word}" is not available in this version')
     if problem := key.check(value):
         raise ConfigurationError(f"{path} {problem}")
     return value

@@ -73,6 +73,11 @@ def _is_syslog(value: str) -> str:
     return "" if bare or not value else "must be tls://host:port (or udp://host:port, unprotected), or empty"
 
 
+def _is_scheduler(value: str) -> str:
+    good = not value or re.fullmatch(r"(tls|tcp)://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}", value)
+    return "" if good else "must be tls://host:port or, on this machine alone, tcp://127.0.0.1:port"
+
+
 def between(low: float, high: float) -> Check:
     """A check for numbers, both ends included."""
     return lambda value: "" if low <= value <= high else f"must be {low}-{high}"
@@ -296,7 +301,15 @@ KEYS: Final = (
         "Ed25519 public keys in base64; not empty: other packages must be signed by one",
         _are_keys,
     ),
-    Key("compute", "executor", str, "processes", "worker processes on this machine", one_of("processes")),
+    Key(
+        "compute",
+        "executor",
+        str,
+        "processes",
+        "processes: worker processes on this machine; dask: `ancilla worker` on other machines too, see docs/cluster.md",
+        one_of("processes", "dask"),
+    ),
+    Key("compute", "address", str, "", "of the Dask scheduler, such as tls://host:8786", _is_scheduler),
     Key("compute", "workers", int, 0, "0: from the number of cores, one worker per four", between(0, 256)),
     Key("compute", "threads", int, 0, "of each worker; 0: cores divided by workers", between(0, 1024)),
     Key(
@@ -319,6 +332,16 @@ KEYS: Final = (
     Key("compute", "max_attempts", int, 3, 'then the PACS is told "failed" with the reason', between(1, 100)),
     Key("compute", "optimistic", bool, True, "true: idle workers begin with studies that still arrive; no result depends on it"),
     Key("compute", "cache_gb", float, 2.0, "how much of that is kept on disk, the newest studies first", between(0, 1e6)),
+    Key(
+        "compute.tls",
+        "ca",
+        str,
+        REQUIRED,
+        "whose certificates are good in this cluster (PEM); an authority of its own",
+        _is_filled,
+    ),
+    Key("compute.tls", "cert", str, REQUIRED, "certificate of this machine, with its chain (PEM)", _is_filled),
+    Key("compute.tls", "key", str, REQUIRED, "its private key (PEM, without a password)", _is_filled),
     Key("delivery", "give_up_hours", float, 72.0, "an unreachable destination is tried for so long", between(0, 8760)),
     Key("delivery", "max_backoff_seconds", float, 900.0, "longest pause between two tries", between(1, 86400)),
     Key(
@@ -373,24 +396,14 @@ SECTIONS: Final = {
     "destination": "Where results go; one block per destination.",
     "models": "Whose packages are taken; those that came with the product always are. See docs/model-package.md.",
     "compute": "How models run.",
+    "compute.tls": "Of a Dask scheduler behind tls://. See docs/cluster.md.",
     "delivery": "What happens when a destination cannot be reached.",
     "retention": "When images are deleted here; never before their answers were delivered. See docs/retention.md.",
     "audit": "Where the audit log is sent to as DICOM audit messages. See docs/audit.md.",
     "console": "The web server of this node: pages for administrators, metrics, and STOW-RS when asked for. See docs/console.md.",
 }
-OPTIONAL: Final = frozenset({"scp.tls"})  # there only when it is written; a new file has it as a comment
+OPTIONAL: Final = frozenset({"scp.tls", "compute.tls"})  # there only when it is written; a new file has it as a comment
 TABLES: Final = frozenset({"peer", "model", "destination"})  # written [[name]], any number of them
-
-# Names that the product has reserved. A key that would do nothing is an error, not a promise.
-LATER: Final = frozenset(
-    {
-        "compute.address",
-        "compute.tls",
-    }
-)
-LATER_VALUES: Final = {
-    "compute.executor": frozenset({"dask"}),
-}
 
 
 def keys_of(section: str) -> dict[str, Key]:

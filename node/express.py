@@ -29,11 +29,6 @@ class Express:
         """See ``Pool.kill``."""
         return self._pool is not None and self._pool.kill(future)
 
-    def limit(self, future: Future[Any], most: int) -> None:
-        """See ``Pool.limit``."""
-        if self._pool is not None:
-            self._pool.limit(future, most)
-
     def shutdown(self) -> None:
         """End it, whatever it does."""
         with self._lock:

@@ -1,5 +1,6 @@
 """Infer jobs: claimed while workers are free, urgent ones first, timed, tried again, at the last told to the PACS as "failed"."""
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timedelta
@@ -7,34 +8,36 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from db.store import Store
-from domain.errors import PackageError, PermanentError
+from domain.errors import PackageError, PermanentError, TransientError
 from domain.jobs import Answer, Job, JobKind, Order, Priority, Verdict
 from node.backoff import pause
-from node.config import ComputeSettings
+from node.config_compute import ComputeSettings
 from node.holding import LEASE_SECONDS, Held, Holding, failure, words
 from node.log import event, study_mark
 from node.orders import Orders
+from node.pool import LOST, Bounded, EngineLostError
+from node.shelf import publish
 
 FIRST_PAUSE: Final = 10.0  # seconds
 LONGEST_PAUSE: Final = 300.0
 LAST_WORD_SECONDS: Final = 120.0  # the least a report of failure has
 STOPPED: Final = "the node was stopped in good order"  # tells a restart from a crash
 MADE_ROOM: Final = "it made room for an urgent study"
+_NO_ATTEMPT: Final = (STOPPED, MADE_ROOM, LOST)  # nobody may be told that a model failed because of these
 
 
 class Workers(Protocol):
-    """What is needed of ``node.pool.Pool``."""
+    """What is needed of ``node.engine.Engine``."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many jobs run at the same time."""
 
     def submit(self, fn: Callable[[Order], Answer], order: Order, /) -> Future[Answer]:
         """Run in a worker."""
 
     def kill(self, future: Future[Answer], /) -> bool:
         """End the worker that works on this."""
-
-    def limit(self, future: Future[Answer], most: int, /) -> None:
-        """How many bytes of memory it may need."""
 
 
 class Gate(Protocol):
@@ -50,7 +53,7 @@ class Gate(Protocol):
 
 class Inferring:
     """The infer jobs of this node. ``perform`` runs in a worker. ``express`` is a lane for urgent jobs when all workers are
-    busy; ``gate`` knows which models may run yet."""
+    busy (without one a less urgent job is ended for it); ``gate`` knows which models may run yet."""
 
     def __init__(
         self,
@@ -115,13 +118,14 @@ class Inferring:
         """A STAT job for which no worker is free makes a less urgent one rest between two of its batches, and runs beside it."""
         held = list(self._holding.held.values())
         resting = [one for one in held if one.job.priority > Priority.STAT and not one.stopped and one.resting is None]
-        if self._express is None or not resting or any(one.urgent for one in held) or self._ordinary() < self._workers.size:
+        overtakes = any(one.urgent or one.stopped == MADE_ROOM for one in held)
+        if not resting or overtakes or self._ordinary() < self._workers.size:
             return False
         job = self._store.waits(JobKind.INFER, self._gate.pending() if self._gate else (), Priority.STAT)
         if job is None:
             return False
         giving = max(resting, key=lambda one: (one.job.priority, one.since))
-        if job.package_digest in self._left_out():  # both do not fit: the other one begins again later
+        if self._express is None or job.package_digest in self._left_out():  # not both at once: the other one begins again later
             giving.stopped = MADE_ROOM
             return self._kill(giving.future)
         claimed = self._store.claim(JobKind.INFER, self._name, LEASE_SECONDS, without=self._left_out(), least=Priority.STAT)
@@ -155,7 +159,7 @@ class Inferring:
         """More attempts than allowed: the node itself died with this job each time, so it is not run again. Clean stops do
         not count: nobody may be told that a model failed because the node was restarted."""
         allowed = self._compute.max_attempts
-        if job.attempts <= allowed or job.reason in (STOPPED, MADE_ROOM):
+        if job.attempts <= allowed or job.reason in _NO_ATTEMPT:
             return None
         return Verdict(f"gave up after {allowed} attempts" + (f", the last time {job.reason}" if job.reason else ""))
 
@@ -177,8 +181,7 @@ class Inferring:
             return
         Path(order.pause).unlink(missing_ok=True)
         workers = self._express if urgent and self._express else self._workers
-        future = workers.submit(self._perform, order)
-        workers.limit(future, self._orders.peak(job.package_digest))
+        future = workers.submit(Bounded(self._perform, self._orders.peak(job.package_digest)), order)
         self._holding.take(job, future, last_word=verdict is not None, urgent=urgent)
         future.add_done_callback(lambda _: self._wake())
         event(
@@ -191,6 +194,9 @@ class Inferring:
 
     def _time_out(self) -> None:
         for held in self._holding.held.values():
+            if not held.future.running():  # it waits for a worker
+                held.since = self._clock()
+                continue
             seconds = self._compute.job_timeout_seconds
             if held.last_word:  # it runs no model, but may have to wait for a new worker: a short limit must not silence it
                 seconds = max(seconds, LAST_WORD_SECONDS)
@@ -202,11 +208,15 @@ class Inferring:
     def _conclude(self, held: Held[Answer]) -> None:
         job, error = held.job, failure(held.future)
         self._orders.pause(job.job_id).unlink(missing_ok=True)
+        try:
+            error = error or self._unpublished(held)
+        finally:
+            self._clear(job)
         if error is None:
             self._finish(job, held.future.result())
             return
         reason = held.stopped or words(error)
-        if self._stopping or held.stopped == MADE_ROOM:
+        if self._stopping or held.stopped == MADE_ROOM or isinstance(error, EngineLostError):
             self._store.retry(job, reason, self._clock())
         elif held.last_word:
             self._fail(job, f"{reason} while writing the failure report")
@@ -217,11 +227,26 @@ class Inferring:
             self._store.retry(job, reason, later)
             event("retried", job=job.job_id, study=study_mark(job.study_uid), attempt=job.attempts, reason=reason)
 
+    def _unpublished(self, held: Held[Answer]) -> TransientError | None:
+        """Put the files of an answer where they count, unless they are there. Raises LostLeaseError: then nobody may see them."""
+        stage = self._orders.stage(held.job)
+        if stage is None:
+            return None
+        self._store.renew(held.job, LEASE_SECONDS)
+        publish(stage, self._orders.folder(held.job, held.last_word))
+        data_dir = self._orders.settings.node.data_dir
+        there = all((data_dir / artifact.path).is_file() for artifact in held.future.result().artifacts)
+        return None if there else TransientError("the files of its answer cannot be seen here")
+
     def _finish(self, job: Job, answer: Answer) -> None:
         self._store.finish(job, answer)
         seconds = {part: f"{value:.2f}" for part, value in answer.timings.items()}
         about = {"job": job.job_id, "study": study_mark(job.study_uid), "outcome": answer.outcome}
         event("finished", **about, **({"shadow": True} if job.shadow else {}), **seconds)
+
+    def _clear(self, job: Job) -> None:
+        if (stage := self._orders.stage(job)) is not None:
+            shutil.rmtree(stage, ignore_errors=True)
 
     def _fail(self, job: Job, reason: str) -> None:
         self._store.fail(job, reason)

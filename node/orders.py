@@ -14,6 +14,7 @@ from domain.errors import PackageError, PermanentError
 from domain.instances import Instance
 from domain.jobs import Artifact, Job, NewJob, Order, Verdict
 from node.config import Settings
+from node.config_compute import DASK
 from node.ladder import PLAINER, kinds_to_write, remembered
 from node.loaded import Model
 from node.patient import identity
@@ -22,6 +23,7 @@ SPOOL = "spool"  # below data_dir
 RESULTS = "results"
 EARLY = "early"  # emptied at every start
 PAUSES = "pauses"  # the same
+STAGED = "staged"  # the same
 
 
 class Orders:
@@ -57,7 +59,7 @@ class Orders:
             input_digest=job.input_digest,
             instances=instances,
             spool_dir=str(data_dir / SPOOL),
-            out_dir=str(data_dir / RESULTS / out_name(job, verdict is not None)),
+            out_dir=str(self.folder(job, verdict is not None)),
             data_dir=str(data_dir),
             # Local time with its offset: what a radiologist reads as Content Time, and the same on every attempt.
             started_at=(job.started_at or now).astimezone(),
@@ -71,6 +73,7 @@ class Orders:
             threads=settings.compute.threads,
             streams=way.streams,
             batch=way.batch,
+            stage=str(stage) if (stage := self.stage(job)) else "",
             pause=str(self.pause(job.job_id)),
             missing=job.missing,
             prior_study=prior_study,
@@ -135,6 +138,15 @@ class Orders:
     def pause(self, job_id: int) -> Path:
         """While this file exists the job rests."""
         return self.settings.node.data_dir / PAUSES / str(job_id)
+
+    def stage(self, job: Job) -> Path | None:
+        """Where a worker on another machine writes: it may go on after it lost the job, so each token has a folder of its own."""
+        settings = self.settings
+        return settings.node.data_dir / STAGED / f"{job.job_id}-{job.token}" if settings.compute.executor == DASK else None
+
+    def folder(self, job: Job, failed: bool) -> Path:
+        """Where the results of a job are, or what says that it failed."""
+        return self.settings.node.data_dir / RESULTS / out_name(job, failed)
 
     def _way(self, package_digest: str) -> Trial:
         if self._chosen is None:

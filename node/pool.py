@@ -8,18 +8,21 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from domain.errors import PermanentError, TransientError
 from node import memory
 from node.worker import serve_tasks
 
+P = ParamSpec("P")
 T = TypeVar("T")
+LOST: Final = "the cluster was out of reach, or its worker was stopped"
 _SPAWN = multiprocessing.get_context("spawn")  # a forked child would inherit locks, sockets and the database connection
+UNREADABLE: Final = (pickle.UnpicklingError, TypeError, AttributeError, ImportError, ValueError, EOFError)  # what loads raises
 _LOOK = 0.2  # seconds between two looks at the memory of a worker
 _PATIENCE = 2.0  # seconds for a process whose pipe is closed to leave by itself
 
@@ -30,6 +33,19 @@ class WorkerDiedError(TransientError):
     def __init__(self, exit_code: int | None) -> None:
         super().__init__(f"the worker process died ({_words(exit_code)})")
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type["WorkerDiedError"], tuple[int | None]]:
+        return (WorkerDiedError, (self.exit_code,))
+
+
+class EngineLostError(TransientError):
+    """What computes is out of reach as a whole, or was stopped in good order: no fault of the task, and no attempt at it."""
+
+    def __init__(self) -> None:
+        super().__init__(LOST)
+
+    def __reduce__(self) -> tuple[type["EngineLostError"], tuple[()]]:
+        return (EngineLostError, ())
 
 
 class OverMemoryError(PermanentError):
@@ -45,11 +61,30 @@ def _words(exit_code: int | None) -> str:
         return f"signal {-exit_code}"
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded(Generic[P, T]):
+    """A task that may need ``most`` bytes of memory beyond what its worker has before, 0: any number. With more its worker is
+    ended and the future gets OverMemoryError. Only Linux says how much a process has; elsewhere there is no limit."""
+
+    fn: Callable[P, T]
+    most: int
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """In this process there is no limit."""
+        return self.fn(*args, **kwargs)
+
+
+def packed(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bytes, int]:
+    """What a worker process reads, and the most memory. Raises PicklingError or TypeError."""
+    most = fn.most if isinstance(fn, Bounded) else 0
+    return bytes(ForkingPickler.dumps((fn.fn if isinstance(fn, Bounded) else fn, args, kwargs))), most
+
+
 class _Task:
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, most: int) -> None:
         self.payload = payload
         self.future: Future[Any] = Future()
-        self.most = 0  # bytes of memory beyond what the worker has at the start; 0: no limit
+        self.most = most  # bytes of memory beyond what the worker has at the start; 0: no limit
 
 
 class _Worker(threading.Thread):
@@ -97,7 +132,7 @@ class _Worker(threading.Thread):
             dead = self._doomed or not answer
         exit_code = self._bury() if dead else None
         if answer:
-            _conclude(task.future, answer)
+            conclude(task.future, answer)
         elif self._over:
             words = f"it needed more than the {task.most / 1e6:.0f} MB of memory that its package declares (peak_memory_mb)"
             task.future.set_exception(OverMemoryError(words))
@@ -152,11 +187,11 @@ class _Worker(threading.Thread):
                 self._process.kill()
 
 
-def _conclude(future: Future[Any], answer: bytes) -> None:
+def conclude(future: Future[Any], answer: bytes) -> None:
     """Unpickling runs code of whatever class came back; a class that cannot be rebuilt must not end our thread."""
     try:
         good, value = pickle.loads(answer)  # noqa: S301 - from our own child over a private pipe
-    except (pickle.UnpicklingError, TypeError, AttributeError, ImportError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         good, value = False, TransientError(f"the worker's answer could not be read ({type(error).__name__})")
     if good:
         future.set_result(value)
@@ -172,27 +207,18 @@ class Pool(Executor):
         self._lock = threading.Lock()
         self._closed = False
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._limited: WeakKeyDictionary[Future[Any], _Task] = WeakKeyDictionary()
         self._workers = [_Worker(f"worker-{number}", self._tasks) for number in range(1, size + 1)]
         for worker in self._workers:
             worker.start()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run ``fn`` in a worker. Raises PicklingError (or TypeError) at once for what cannot travel."""
-        task = _Task(bytes(ForkingPickler.dumps((fn, args, kwargs))))
+        """Run ``fn``, which may be Bounded, in a worker. Raises PicklingError (or TypeError) at once for what cannot travel."""
+        task = _Task(*packed(fn, *args, **kwargs))
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is shut down")
-            self._limited[task.future] = task
             self._tasks.put(task)
         return task.future
-
-    def limit(self, future: Future[Any], most: int) -> None:
-        """The task of ``future`` may need ``most`` bytes of memory beyond what its worker has before; then its worker is ended
-        and the future gets OverMemoryError. Only Linux says how much a process has; elsewhere there is no limit."""
-        task = self._limited.get(future)
-        if task is not None:
-            task.most = most
 
     def kill(self, future: Future[Any]) -> bool:
         """Give up one task: its worker is killed and replaced, the future gets WorkerDiedError. False: it had ended."""

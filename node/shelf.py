@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def forget(order: Order) -> None:
 
 def shelve(order: Order, sheet: Sheet) -> Answer:
     """Write the files of one answer. Files with equal bytes are left as they are."""
-    folder = Path(order.out_dir)
+    folder = _folder(order)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LIST).unlink(missing_ok=True)
     artifacts = [_keep(order, d.role, f"{d.role}.dcm", d.write, d.dataset) for d in sheet.documents]
@@ -90,6 +91,26 @@ def shelve(order: Order, sheet: Sheet) -> Answer:
     write(folder / LIST, json.dumps(_listed(order, sheet, answer), indent=1, ensure_ascii=False).encode())
     sync(folder)
     return answer
+
+
+def publish(stage: Path, folder: Path) -> None:
+    """Move an answer that was written elsewhere to where it counts: whoever calls this holds the job, whoever wrote it may have
+    lost it meanwhile. Nothing happens when there is none."""
+    if not (stage / LIST).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LIST).unlink(missing_ok=True)
+    for file in stage.iterdir():
+        if file.name != LIST:
+            file.replace(folder / file.name)
+    sync(folder)
+    (stage / LIST).replace(folder / LIST)
+    sync(folder)
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+def _folder(order: Order) -> Path:
+    return Path(order.stage or order.out_dir)
 
 
 def _key(order: Order) -> list[Any]:
@@ -112,11 +133,10 @@ def _put(stream: IO[bytes], data: bytes) -> None:
 
 def _keep(order: Order, role: str, name: str, fill: Callable[[IO[bytes]], None], dataset: Dataset | None = None) -> Artifact:
     """The file under its name. ``fill`` writes it, a large object piece by piece; the digest is read back from the file."""
-    file = Path(order.out_dir) / name
-    digest, size = _written(file, fill)
+    digest, size = _written(_folder(order) / name, fill)
     uids = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
     names = [str(dataset.get(keyword, "")) for keyword in uids] if dataset is not None else ["", "", ""]
-    return Artifact(role, os.path.relpath(file, order.data_dir), digest, size, *names)
+    return Artifact(role, os.path.relpath(Path(order.out_dir) / name, order.data_dir), digest, size, *names)
 
 
 def _digest_of(file: Path) -> str:

@@ -43,3 +43,10 @@ def ready() -> None:
     from node import work
 
     work.ready()
+
+
+def machine() -> str:
+    """See ``inference.acceptance.machine``."""
+    from inference import acceptance
+
+    return acceptance.machine()

@@ -31,9 +31,11 @@ Part = tuple[str, str]  # study and model
 
 
 class Workers(Protocol):
-    """What is needed of ``node.pool.Pool``."""
+    """What is needed of ``node.engine.Engine``."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many tasks run at the same time."""
 
     def submit(self, fn: Callable[[EarlyOrder], EarlyAnswer], order: EarlyOrder, /) -> Future[EarlyAnswer]:
         """Run in a worker."""

@@ -55,14 +55,14 @@ def _answer(payload: bytes) -> bytes:
     """
     try:
         fn, args, kwargs = pickle.loads(payload)  # noqa: S301 - from our own parent over a private pipe
-        return _pickled(True, fn(*args, **kwargs))
+        return pickled(True, fn(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - handed on, not swallowed
         error.add_note(_where(error))  # a traceback does not travel
-        return _pickled(False, error)
+        return pickled(False, error)
 
 
-def _pickled(good: bool, value: Any) -> bytes:
-    """Both ways: what pickles but cannot be rebuilt would break the parent."""
+def pickled(good: bool, value: Any) -> bytes:
+    """What ``node.pool.conclude`` reads. Both ways: what pickles but cannot be rebuilt would break the parent."""
     try:
         data = bytes(ForkingPickler.dumps((good, value)))
         if not good:

@@ -22,7 +22,7 @@ from node.delivering import Delivering
 from node.inferring import Inferring
 from node.loaded import Model
 from node.orders import Orders
-from node.pool import WorkerDiedError
+from node.pool import Bounded, WorkerDiedError
 from node.runner import Runner
 from node.settler import Settler
 from tests.node.configuration import TEXT, settings
@@ -49,6 +49,7 @@ class Workers:
         future: Future[Answer] = Future()
         future.set_running_or_notify_cancel()
         self.asked.append((order, future))
+        self.limits += [fn.most] if isinstance(fn, Bounded) and fn.most else []
         return future
 
     def kill(self, future: Future[Answer], /) -> bool:
@@ -57,9 +58,6 @@ class Workers:
         self.killed += 1
         future.set_exception(WorkerDiedError(-9))
         return True
-
-    def limit(self, future: Future[Answer], most: int, /) -> None:
-        self.limits.append(most)
 
     @property
     def order(self) -> Order:
@@ -127,6 +125,8 @@ class Stage:
         self.settings: Settings = settings(folder, text)
         self.headers: dict[str, Dataset | None] = {}
         self.workers, self.express, self.pacs = Workers(), Workers(1), Pacs()
+        self.engine: Any = None  # in place of ``workers``, with what it is to perform
+        self.perform: Callable[[Order], Answer] = never
         self.archive = Archive()
         self.restart()
 
@@ -145,7 +145,13 @@ class Stage:
         orders = Orders(self.store, self.settings, self.models, "installation")
         self.settler = Settler(self.store, lambda place: self.headers[place.pack], self.models)
         self.inferring = Inferring(
-            self.store, self.workers, never, orders, self.settings.compute, self.clock, express=self.express
+            self.store,
+            self.engine or self.workers,
+            self.perform,
+            orders,
+            self.settings.compute,
+            self.clock,
+            express=None if self.engine else self.express,
         )
         self.delivering = Delivering(self.store, self.settings, self.pacs, self.clock, lane=AtOnce)
         self.committing = Committing(self.store, self.settings, self.clock, ask=self.archive, lane=AtOnce())

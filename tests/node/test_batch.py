@@ -24,7 +24,7 @@ from node.batch import Batch, Limits, Row, State
 from node.catalogue import Catalogue, Entry
 from node.local_archive import LocalArchive
 from node.lock import DataLock
-from node.pool import WorkerDiedError
+from node.pool import Bounded, WorkerDiedError
 from node.solo import Desk, Solo, Solved
 from node.summary import written
 from tests.ct_series import Series, part10
@@ -222,6 +222,7 @@ class Hands:
     def submit(self, fn: Callable[[Solo], Solved], work: Solo, /) -> Future[Solved]:
         future: Future[Solved] = Future()
         future.set_running_or_notify_cancel()
+        self.most += [fn.most] if isinstance(fn, Bounded) else []
         found = self.does(work)
         if isinstance(found, BaseException):
             future.set_exception(found)
@@ -232,9 +233,6 @@ class Hands:
     def kill(self, future: Future[Solved], /) -> bool:
         future.set_exception(WorkerDiedError(-9))
         return True
-
-    def limit(self, future: Future[Solved], most: int, /) -> None:
-        self.most.append(most)
 
 
 DESK = Desk("package", "d" * 64, "out", ("sr",))

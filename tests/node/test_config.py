@@ -10,7 +10,8 @@ from domain.instances import Caller
 from domain.repositories import Repository
 from node.config import load, parse, sender_name
 from node.config_check import read_section
-from node.config_keys import KEYS, LATER, OPTIONAL, SECTIONS, keys_of
+from node.config_compute import ClusterTls
+from node.config_keys import KEYS, OPTIONAL, SECTIONS, keys_of
 from node.config_template import table, template
 from tests.node.configuration import TEXT, settings
 
@@ -96,7 +97,21 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ("[audit]\ncert_file = 'c'", "audit.cert_file has no meaning without"),
         ("[audit]\nsyslog = 'tls://h:6514'\nkey_file = 'k'", "audit.key_file is the key of no certificate"),
         ("[console]\nport = 80800", "console.port must be 0-65535"),
-        ("[compute]\nexecutor = 'dask'", 'compute.executor = "dask" is not available'),
+        ("[compute]\nexecutor = 'dusk'", "compute.executor must be of: processes, dask"),
+        ("[compute]\nexecutor = 'dask'", "compute.address is missing"),
+        ("[compute]\nexecutor = 'dask'\naddress = 'host:8786'", "compute.address must be tls://host:port"),
+        ("[compute]\nexecutor = 'dask'\naddress = 'tls://host:8786'", r"\[compute.tls\] is missing"),
+        ("[compute]\nexecutor = 'dask'\naddress = 'tcp://host:8786'", "compute.address must begin with tls:// unless"),
+        (
+            "[compute]\nexecutor = 'dask'\naddress = 'tcp://localhost:1'\n[compute.tls]\nca='a'\ncert='b'\nkey='c'",
+            r"\[compute.tls\] has no meaning",
+        ),
+        ("[compute]\nexecutor = 'dask'\naddress = 'tcp://[::1]:1'\nworkers = 2", "compute.workers has no meaning"),
+        ("[compute]\nexecutor = 'dask'\naddress = 'tcp://[::1]:1'\nmemory_gb = 2", "compute.memory_gb has no meaning"),
+        ("[compute]\naddress = 'tls://host:8786'", "compute.address has no meaning"),
+        ("[compute.tls]\nca='a'\ncert='b'\nkey='c'", "compute.tls has no meaning"),
+        ("[compute.tls]\nca='a'\ncert='b'", "compute.tls.key is missing"),
+        ("[compute]\ntls = true", r"compute.tls must be written \[compute.tls\]"),
         ("[node]\ndatabase = 'postgresql://x'", "node.database must be empty or start with sqlite:////"),
         ("[[model]]\npackage = 'nothing'\nsend_to = ['pacs']", r'model\[1\].package: "nothing" is neither'),
         ("[[model]]\npackage = 'model'\nsend_to = []", r"model\[1\].send_to must not be empty"),
@@ -182,10 +197,16 @@ def test_tls_of_the_template_works_when_its_comment_marks_are_taken_away(tmp_pat
     assert (tls.require_client_cert, tls.only) == (False, False)
 
 
+def test_a_cluster_is_reached_by_its_address_and_three_files(tmp_path: Path) -> None:
+    text = (
+        "[compute]\nexecutor = 'dask'\naddress = 'tls://host:8786'\n[compute.tls]\nca = 'ca.pem'\ncert = '/etc/c.pem'\nkey = 'k'"
+    )
+    compute = settings(tmp_path, text).compute
+    assert compute.tls == ClusterTls(tmp_path / "ca.pem", Path("/etc/c.pem"), tmp_path / "k")
+    assert compute.threads == 0, "the machine of a worker decides"
+    assert compute.memory_bytes > 1 << 50, "the memory of this machine has nothing to do with it"
+
+
 def test_the_handbook_has_the_same_table_as_the_code() -> None:
     handbook = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert table() in handbook
-
-
-def test_no_key_is_both_there_and_not_available() -> None:
-    assert not LATER & {key.path for key in KEYS} and not LATER & set(SECTIONS)

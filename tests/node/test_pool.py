@@ -13,7 +13,7 @@ import pytest
 
 from domain.errors import PermanentError, TransientError
 from node import worker
-from node.pool import OverMemoryError, Pool, WorkerDiedError
+from node.pool import Bounded, OverMemoryError, Pool, WorkerDiedError
 from tests.node import tasks
 
 
@@ -173,8 +173,7 @@ def test_workers_die_with_a_killed_node_even_in_the_middle_of_a_task(tmp_path: P
 
 
 def test_a_task_that_needs_more_memory_than_allowed_is_ended_with_that_reason(pool: Pool) -> None:
-    future = pool.submit(tasks.grow, 200)
-    pool.limit(future, 100_000_000)
+    future = pool.submit(Bounded(tasks.grow, 100_000_000), 200)
     with pytest.raises(OverMemoryError, match=r"more than the 100 MB of memory that its package declares") as error:
         future.result(30)
     assert isinstance(error.value, PermanentError)
@@ -182,8 +181,7 @@ def test_a_task_that_needs_more_memory_than_allowed_is_ended_with_that_reason(po
 
 
 def test_a_task_within_its_memory_is_left_alone(pool: Pool) -> None:
-    future = pool.submit(tasks.grow, 20)
-    pool.limit(future, 100_000_000)
+    future = pool.submit(Bounded(tasks.grow, 100_000_000), 20)
     assert future.result(30) == 20 * 1024 * 1024
 
 
