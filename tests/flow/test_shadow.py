@@ -1,4 +1,4 @@
-"""A real node with models in shadow: PACS, folder and sender get nothing of them, and later the very bytes that were kept."""
+"""A real node with a model in shadow: PACS, folder and sender get nothing of it, and later the very bytes that were kept."""
 
 import hashlib
 import signal
@@ -25,63 +25,50 @@ def test_nothing_leaves_until_a_model_is_live_and_then_the_bytes_that_were_kept(
     tmp_path: Path, packages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small_package.build(tmp_path / "next", toml=NEXT)
-    everybody = ["out", "pacs", "sender"]
+    both = scanner(tmp_path / "both", Series(slices=8))
+    alone = scanner(tmp_path / "alone", Series(slices=8, seed="alone", tags={"BodyPartExamined": "LUNG"}))
+    live = {"package": str(packages / "tiny"), "send_to": ["live"], "when": {"BodyPartExamined": "CHEST"}}
+    shadow = {"package": str(tmp_path / "next"), "send_to": ["out", "pacs", "sender"], "shadow": True}
     out = tmp_path / "out"
-    models = [
-        {"package": str(packages / "tiny"), "send_to": ["live"]},
-        {"package": str(tmp_path / "next"), "send_to": everybody, "shadow": True},
-        {"package": str(packages / "poison"), "send_to": everybody, "shadow": True},
-    ]
-    sender = scanner(tmp_path / "images", Series(slices=12))
-    uid = sender.study_uid
     with peers.storescp() as pacs:
         folders = [{"name": name, "kind": "folder", "path": str(tmp_path / name)} for name in ("live", "out")]
-        node = serving.prepare(tmp_path, models=models, destinations=[*folders, serving.pacs(pacs, commitment=True)])
+        destinations = [*folders, serving.pacs(pacs, commitment=True)]
+        node = serving.prepare(tmp_path, models=[shadow, live], destinations=destinations)
         node.toml.write_text(node.toml.read_text().replace('address = "127.0.0.1"', f'address = "127.0.0.1"\nport = {pacs.port}'))
         with serving.serving(node):
-            sender.send(node)
-            jobs = peers.wait_for(
-                lambda: (
-                    (found := ask(node, capsys, "jobs"))
-                    and {job["state"] for job in found} == {"done"}
-                    and len(found) == 4
-                    and found
-                ),
-                "three answers and the delivery of one",
-                90,
-                node.alive,
-            )
-            assert sorted((job["kind"], job["model_id"], job["shadow"]) for job in jobs) == [
-                ("deliver", "test-lungs", False),
-                ("infer", "test-lungs", False),
-                ("infer", "test-lungs", True),
-                ("infer", "test-poison", True),
+            both.send(node)
+            alone.send(node)
+            peers.wait_for(lambda: node.log().count(" finished ") == 3, "three answers", 90, node.alive)
+            peers.wait_for(lambda: " sent " in node.log(), "the delivery of one", 60, node.alive)
+            jobs = ask(node, capsys, "jobs")
+            assert sorted((job["kind"], job["shadow"], job["study_uid"] == alone.study_uid) for job in jobs) == [
+                ("deliver", False, False),
+                ("infer", False, False),
+                ("infer", True, False),
+                ("infer", True, True),
             ]
             assert pacs.files() == [] and not out.exists() and list((tmp_path / "live").iterdir())
-            compared = ask(node, capsys, "shadow")["studies"]
-            assert [(pair["shadow"]["model_id"], pair["agreement"]) for pair in compared] == [
-                ("test-lungs", "both negative"),
-                ("test-poison", "no live answer"),
-            ]
-            (kept,) = [job["job_id"] for job in jobs if job["model_id"] == "test-poison"]
-            before = {a["digest"]: a["sop_instance_uid"] for a in ask(node, capsys, "show", uid)["artifacts"][str(kept)]}
+            compared = {pair["study_uid"]: pair["agreement"] for pair in ask(node, capsys, "shadow")["studies"]}
+            assert compared == {both.study_uid: "both negative", alone.study_uid: "no live answer"}
+            (job,) = [job["job_id"] for job in jobs if job["study_uid"] == alone.study_uid]
+            made = ask(node, capsys, "show", alone.study_uid)["artifacts"][str(job)]
+            kept = {each["digest"]: each["sop_instance_uid"] for each in made}
+            folder = tmp_path / "given back"
+            assert ask(node, capsys, "export-images", alone.study_uid, "--results", "--out", str(folder))["studies"]
+            assert {sha256(file) for file in (folder / alone.study_uid / "results").rglob("*.*")} == kept.keys()
 
-            text = node.toml.read_text()
-            at = text.rindex("shadow = true")  # of the last model
-            node.toml.write_text(text[:at] + text[at:].replace("shadow = true", "shadow = false"))
+            switched = node.toml.read_text().replace("shadow = true", "shadow = false")
+            node.toml.write_text(switched)
             assert node.process is not None
             node.process.send_signal(signal.SIGHUP)
+            peers.wait_for(lambda: " not-reloaded " in node.log(), "no to two live versions", 30, node.alive)
+            node.toml.write_text(switched[: switched.rindex("[[model]]")] + switched[switched.index("[[destination]]") :])
+            node.process.send_signal(signal.SIGHUP)
             peers.wait_for(lambda: " reloaded " in node.log(), "the new configuration", 30, node.alive)
-            judged = {each["model"]: each for each in ask(node, capsys, "rerun", uid, "--model", "test-poison")["models"]}
-            assert (judged["test-poison"]["action"], judged["test-poison"]["job"]) == ("send", kept)
-            peers.wait_for(
-                lambda: len([j for j in ask(node, capsys, "jobs") if j["kind"] == "deliver" and j["state"] == "done"]) == 4,
-                "the deliveries",
-                60,
-                node.alive,
-            )
-            assert len(list(out.iterdir())) >= 3 and {sha256(file) for file in out.iterdir()} <= before.keys()
-            assert pacs.files() and {str(dcmread(file).SOPInstanceUID) for file in pacs.files()} <= set(before.values())
-            events = [row["event"] for row in ask(node, capsys, "audit", "list", "--study", uid, "--limit", "1000")]
-            assert events.count("withheld") == 2
+            (judged,) = ask(node, capsys, "rerun", alone.study_uid)["models"]
+            assert (judged["action"], judged["job"]) == ("send", job)
+            peers.wait_for(lambda: node.log().count(" sent ") == 4, "three more deliveries", 60, node.alive)
+            assert len(list(out.iterdir())) >= 3 and {sha256(file) for file in out.iterdir()} <= kept.keys()
+            assert pacs.files() and {str(dcmread(file).SOPInstanceUID) for file in pacs.files()} <= set(kept.values())
+            assert len(ask(node, capsys, "audit", "list", "--event", "withheld")) == 2
             assert ask(node, capsys, "audit", "verify")["broken_seq"] is None
