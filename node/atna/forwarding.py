@@ -157,6 +157,8 @@ class Forwarding:
             return
         if self._wire is None:
             self._wire = self._dial(repository)
+            if not self._said:
+                event("audit-connected", repository=repository.name)
         self._wire.check()
         self._settle()
         source = source_of(self.settings)

@@ -76,13 +76,12 @@ def _export(args: argparse.Namespace) -> int:
 
 def _resend(args: argparse.Namespace) -> int:
     settings, store = settings_of(args), store_of(args)
-    if settings.audit is None:
-        raise ConfigurationError("audit.syslog is empty: there is no repository to send to")
     rows = store.head()[0]
     if not 0 <= args.after <= rows:
         raise ConfigurationError(f"there is no row {args.after}; give a number from 0 to {rows}")
     store.forward_again(args.after, actor())
-    print(f"rows from {args.after + 1} on go to {settings.audit.name} while the node runs")
+    when = f"go to {settings.audit.name} while the node runs" if settings.audit else "will be sent once audit.syslog is set"
+    print(f"rows from {args.after + 1} on {when}")
     return 0
 
 
