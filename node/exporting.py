@@ -194,7 +194,7 @@ def exporting_for(settings: Settings, store: Store, out: Path) -> Iterator[Expor
     """For the data folder that ``settings`` name. One process at a time writes to ``out``. Raises ConfigurationError."""
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"--out {out} is not a folder")
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients are inside
+    _make_folder(out)
     held = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -224,7 +224,7 @@ def _keep(copy: _Copy) -> int:
         if not target.is_file() or not _is_equal(copy, target):
             raise PermanentError(f"{target} is there already and differs; it was left as it is")
         return 0
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")  # one of a call that was killed is written anew
     try:
         with part.open("wb") as stream:
@@ -236,6 +236,13 @@ def _keep(copy: _Copy) -> int:
     finally:
         part.unlink(missing_ok=True)
     return size
+
+
+def _make_folder(folder: Path) -> None:
+    """With those above it that are not there; only their owner may look inside."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _is_equal(copy: _Copy, target: Path) -> bool:

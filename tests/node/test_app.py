@@ -144,12 +144,15 @@ def test_a_reload_takes_new_rules_and_keeps_the_old_ones_when_the_file_is_wrong(
     with running(toml) as (node, _):
         text = toml.read_text()
         toml.write_text(
-            text.replace('Modality = "CT"', 'Modality = "MR"').replace("quiet_seconds = 0", "quiet_seconds = 9")
+            text.replace('Modality = "CT"', 'Modality = "MR"')
+            .replace("quiet_seconds = 0", "quiet_seconds = 9")
+            .replace("[model.when]", "shadow = true\n[model.when]")
             + "[retention]\ndays = 30\n"
         )
         node.reload()
         assert node._retention.settings.retention.days == 30
         assert node.settings.models[0].when.clauses[0].equals == ("mr",)
+        assert node._delivering.shadows == {node._models[0].digest}, "nothing of it leaves any more"
         assert node.settings.study.quiet_seconds == 0, "needs a restart"
         toml.write_text(text + "[nonsense]\n")
         node.reload()

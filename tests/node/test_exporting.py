@@ -95,6 +95,7 @@ def test_every_image_comes_back_bit_for_bit_under_its_uids(kept: Kept, capsys: C
         names = (file.header.study_uid, file.header.series_uid, f"{file.header.sop_instance_uid}.dcm")
         assert file.path.relative_to(kept.out).parts == names
         assert dcmread(file.path).file_meta.MediaStorageSOPInstanceUID == file.header.sop_instance_uid
+    assert {folder.stat().st_mode & 0o777 for folder in (kept.out, *kept.out.rglob("*")) if folder.is_dir()} == {0o700}
     assert len(found.files) == len(kept.files()) == 5 and study["size"] == sum(f.path.stat().st_size for f in found.files)
     with closing(kept.store()) as store:
         (row,) = store.audit(event="images-exported")
