@@ -29,7 +29,7 @@ BATCH: Final = 250  # rows at once, about half a megabyte
 BATCHES: Final = 20  # before the loop looks around again
 SETTLE: Final = timedelta(seconds=5)  # so long a connection must live on before its rows count as sent
 BREATH: Final = timedelta(seconds=1)  # between two batches while images come in: who sends them has the processors
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0  # pauses between two tries
+FIRST_SECONDS, LONGEST_SECONDS = 0.5, 60.0  # pauses between two tries
 LAST_SECONDS: Final = 5.0  # for what is left when the node stops
 
 
@@ -90,10 +90,14 @@ class Forwarding:
                 return False
             self._collect(self._future)
             return True
-        if self._clock() < self._next or not self._has_work():
+        if self._waits() or not self._has_work():
             return False
         self._submit()
         return True
+
+    def _waits(self) -> bool:
+        """Not for longer than the longest pause: a clock may have been put back."""
+        return 0 < (self._next - self._clock()).total_seconds() <= LONGEST_SECONDS
 
     def finish(self) -> None:
         """The node stops: send what is left, if that is quickly done, and close. What is not sent then is sent after the next
@@ -117,7 +121,7 @@ class Forwarding:
         if stands.seq != self._seq:  # the first look, or an operator wants rows again
             self._seq = self._sent = stands.seq
             self._marks.clear()
-        if self._marks and self._clock() - self._marks[0].at >= SETTLE:
+        if self._marks and self._is_old(self._marks[0]):
             return True
         return stands.seq + stands.behind > self._sent
 
@@ -186,10 +190,13 @@ class Forwarding:
     def _settle(self) -> None:
         """The connection lives: what was sent on it long enough ago has arrived."""
         seq = None
-        while self._marks and self._clock() - self._marks[0].at >= SETTLE:
+        while self._marks and self._is_old(self._marks[0]):
             seq = self._marks.popleft().seq
         if seq is not None:
             self._arrived(seq)
+
+    def _is_old(self, mark: _Mark) -> bool:
+        return abs(self._clock() - mark.at) >= SETTLE
 
     def _arrived(self, seq: int) -> None:
         if self._store.forwarded_to(seq, self._seq):

@@ -49,7 +49,7 @@ def message(row: AuditRow, source: Source) -> str:
 
 def told(row: AuditRow, source: Source) -> tuple[int, str]:
     """EventOutcomeIndicator of the message (0, 4 or 8), and the message."""
-    details = json.loads(row.details)
+    details = _details(row)
     form = form_of(row.event, details)
     outcome = _outcome(form, details)
     parts = (
@@ -59,6 +59,15 @@ def told(row: AuditRow, source: Source) -> tuple[int, str]:
         *_objects(row, form, details, source),
     )
     return outcome, f"<AuditMessage>{''.join(parts)}</AuditMessage>"
+
+
+def _details(row: AuditRow) -> Mapping[str, Any]:
+    """Also of a row that somebody has tampered with: it goes out as it is, and its hash shows it."""
+    try:
+        found = json.loads(row.details)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _outcome(form: Form, details: Mapping[str, Any]) -> int:
@@ -136,7 +145,13 @@ def _kept(row: AuditRow) -> Iterator[str]:
 def _instances(details: Mapping[str, Any]) -> str:
     """Instances by UID, of one image or of what was sent; the log does not keep their SOP classes."""
     named, several = details.get("instance"), details.get("instances")
-    uids = [named] if isinstance(named, str) else [one[0] for one in several] if isinstance(several, list) else []
+    uids = (
+        [named]
+        if isinstance(named, str)
+        else [str(one[0]) for one in several if isinstance(one, list) and one]
+        if isinstance(several, list)
+        else []
+    )
     if not uids:
         return ""
     listed = "".join(_element("Instance", {"UID": uid}) for uid in uids[:MOST_INSTANCES])

@@ -306,6 +306,20 @@ def test_rows_about_images_go_out_as_transfers(node: Forwarding, store: Store, p
     assert kept(message)["event"] == "stored" and message.find("EventIdentification/EventID").get("csd-code") == "110104"
 
 
+def test_a_clock_that_is_put_back_does_not_stop_anything(node: Forwarding, store: Store, clock: Clock, peer: Peer) -> None:
+    note(store)
+    turns(node)
+    clock.forward(-3600)
+    turns(node)
+    assert store.forwarded().seq == 1
+    peer.broken = True
+    note(store)
+    turns(node)
+    clock.forward(-3600)
+    turns(node)
+    assert peer.sent == [[1], [2]]
+
+
 def test_a_full_disk_of_the_database_only_delays(
     node: Forwarding, store: Store, clock: Clock, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,15 @@ def test_names_from_the_network_cannot_break_the_document() -> None:
     assert parties(found)[0][0] == "<A&\"'\ufffd\ufffd\ufffd\ufffd\n>"
 
 
+@pytest.mark.parametrize(
+    "details", ["not JSON", "[]", "3", '{"instances": [1, [], "x"], "instance": 5, "how": [], "kind": {}, "destination": 7}']
+)
+def test_a_row_that_somebody_tampered_with_goes_out_as_it_is(details: str) -> None:
+    for event in ("stored", "sent", "failed", "association-rejected"):
+        found = checked(message(AuditRow(-3, AT, event, "<1.2>", None, "", details, "not a hash"), US))
+        assert (kept(found)["details"], kept(found)["hash"], kept(found)["seq"]) == (details, "not a hash", "-3")
+
+
 def test_very_long_rows_stay_short_messages() -> None:
     uids = [[f"2.25.{number:036d}", "0x0000"] for number in range(4000)]
     text = message(row("sent", "node", kind="deliver", destination="pacs", instances=uids), US)
