@@ -26,6 +26,7 @@ class Parts(Enum):
 
     APPLICATION = "this node"  # alone, or with the person who asked
     USE = "who asked, and this node"
+    REPORT = "this node, which reports, and who did it"  # PS3.15 A.5.3.11
     ARRIVAL = "the sender as source, this node as destination"
     DEPARTURE = "this node as source, the receiver as destination"
 
@@ -73,7 +74,7 @@ FORMS: Final[Mapping[str, Form]] = {
     Event.TORN: Form(ACTIVITY, "E", _HERE),
     Event.ASSOCIATION_OPENED: Form(ACTIVITY, "E", _USE),
     Event.ASSOCIATION_CLOSED: Form(ACTIVITY, "E", _USE),
-    Event.ASSOCIATION_REJECTED: Form(ALERT, "E", _USE, AUTHENTICATION, SERIOUS),
+    Event.ASSOCIATION_REJECTED: Form(ALERT, "E", Parts.REPORT, AUTHENTICATION, SERIOUS),
     Event.STORED: Form(TRANSFERRED, "C", _IN, plain=True),
     Event.DUPLICATE: Form(TRANSFERRED, "R", _IN, plain=True),
     Event.CONFLICT: Form(TRANSFERRED, "U", _IN),

@@ -98,6 +98,8 @@ def _participants(row: AuditRow, form: Form, details: Mapping[str, Any], source:
         where = source.destination(str(details.get("destination", "")))
         other = [_participant(actor, None, False)] if actor and actor.ae_title != where.ae_title else []
         return _participant(us, SOURCE, True), _participant(where, DESTINATION, False), *other
+    if form.parts is Parts.REPORT and actor is not None:
+        return _participant(us, None, True), _participant(actor, None, False)
     role = APPLICATION if form.id == ACTIVITY else None
     here = _participant(us, role, actor is None)
     return (here,) if actor is None else (_participant(actor, None, True), here)

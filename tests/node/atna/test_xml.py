@@ -89,7 +89,7 @@ def test_who_was_turned_away_is_a_security_alert_with_the_reason() -> None:
     assert codes(found, "EventID") == [("110113", "DCM")] and codes(found, "EventTypeCode") == [("110126", "DCM")]
     assert found.findtext("EventIdentification/EventOutcomeDescription") == "calling AE title is unknown"
     assert found[0].get("EventOutcomeIndicator") == "8"
-    assert parties(found)[0] == ("EVIL", "10.9.9.9", "true")
+    assert parties(found) == [("ANCILLA", "node7", "true"), ("EVIL", "10.9.9.9", "false")], "who performs is not the requestor"
 
 
 def test_a_deleted_study_names_the_operator() -> None:
@@ -112,7 +112,7 @@ def test_an_association_that_was_not_released_is_a_failure() -> None:
 def test_names_from_the_network_cannot_break_the_document() -> None:
     name = "<A&\"'\x00\x1b\ud800\ufffe\n>"
     found = checked(message(row("association-rejected", f"{name}@10.9.9.9", "", words=name), US))
-    assert parties(found)[0][0] == "<A&\"'\ufffd\ufffd\ufffd\ufffd\n>"
+    assert parties(found)[1][0] == "<A&\"'\ufffd\ufffd\ufffd\ufffd\n>"
 
 
 @pytest.mark.parametrize(
