@@ -16,6 +16,7 @@ from domain.jobs import Answer, Job, JobKind, Outcome, Priority
 from domain.moves import JobState
 from node.__main__ import main
 from node.beside import agreement, pairs
+from node.checks import checks
 from node.config import Settings
 from node.loaded import Model, in_shadow, load_models
 from node.orders import Orders
@@ -273,6 +274,13 @@ def test_every_listing_says_what_runs_in_shadow(told: Stage, capsys: Capture) ->
     assert "(shadow)" in tell(told, capsys, "jobs")
     shown = tell(told, capsys, "show", STUDY)
     assert "answers of lungs are kept here and not sent" in shown and "withheld" in shown
+
+
+def test_check_says_that_nothing_of_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    found = {check.name: check.words for check in checks(settings(tmp_path, SHADOW), run_golden=False)}
+    assert found["model model"] == "runs in shadow: its answers are kept here, nothing is sent"
+    assert "model model" not in {check.name for check in checks(settings(tmp_path), run_golden=False)}
 
 
 def test_there_is_nothing_to_resend_of_a_shadow_alone(tmp_path: Path, capsys: Capture) -> None:
