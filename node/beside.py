@@ -60,13 +60,13 @@ class Agreement:
 
 def pairs(jobs: Iterable[Job], numbers: Callable[[Job], str], model_id: str = "", beside: str = "") -> list[Pair]:
     """The newest answer in shadow of each study and model, with the newest live one of the model ``beside`` (the same model, when
-    it is empty). ``numbers`` reads those of a job; ``model_id`` "": every model that has answers in shadow."""
+    it is empty); the newest first. ``numbers`` reads those of a job; ``model_id`` "": every model that has answers in shadow."""
     shadows: dict[tuple[str, str], Job] = {}
     live: dict[tuple[str, str], Job] = {}
     for job in sorted(jobs, key=lambda job: (job.revision, job.job_id)):
         (shadows if job.shadow else live)[job.study_uid, job.model_id] = job
-    wanted = {key: job for key, job in shadows.items() if model_id in ("", job.model_id)}
-    return [_pair(job, live.get((study, beside or model)), numbers) for (study, model), job in wanted.items()]
+    wanted = sorted((job for job in shadows.values() if model_id in ("", job.model_id)), key=lambda job: -job.job_id)
+    return [_pair(job, live.get((job.study_uid, beside or job.model_id)), numbers) for job in wanted]
 
 
 def agreement(found: Sequence[Pair]) -> Agreement:

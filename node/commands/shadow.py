@@ -24,6 +24,7 @@ def register(commands: Commands) -> None:
     shadow.add_argument("--model", default="", metavar="ID", help="this model in shadow only; default: every one")
     shadow.add_argument("--beside", default="", metavar="ID", help="the live model it is compared with; default: the same ID")
     shadow.add_argument("--days", type=days, metavar="N", help="only studies of which an answer in shadow is no older")
+    shadow.add_argument("--limit", type=int, default=100, metavar="N", help="rows of the table; counts are of all studies")
     shadow.add_argument("--csv", action="store_true", help="one row per study, for a spreadsheet")
 
 
@@ -39,7 +40,7 @@ def _shadow(args: argparse.Namespace) -> int:
     elif args.csv:
         _write(found)
     else:
-        _print(found, whole)
+        _print(found[: args.limit], whole)
     return 0
 
 
@@ -62,7 +63,7 @@ def _print(found: "Sequence[Pair]", whole: "Agreement") -> None:
     show_table(columns, rows, "no answers in shadow; `shadow = true` in a [[model]] makes them")
     if not found:
         return
-    print()
+    print(f"\n{len(found)} of {whole.shadow.answers}\n")
     show_table(("agreement", "studies"), list(whole.counts.items()))
     rate = (
         "no study was analysed by both" if whole.rate is None else f"{whole.rate:.1%} of {whole.both_analysed} analysed by both"

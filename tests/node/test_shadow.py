@@ -259,7 +259,7 @@ def test_the_two_answers_are_listed_beside_each_other(told: Stage, capsys: Captu
     (row,) = csv.DictReader(io.StringIO(tell(told, capsys, "shadow", "--csv")))
     assert (row["live_outcome"], row["shadow_summary"], row["same_images"]) == ("negative", "'=One opacity.", "yes")
     words = tell(told, capsys, "shadow")
-    assert "only shadow positive" in words and "0.0% of 1 analysed by both" in words
+    assert "only shadow positive" in words and "1 of 1" in words and "0.0% of 1 analysed by both" in words
     assert ask(told, capsys, "shadow", "--model", "other")["studies"] == []
     assert ask(told, capsys, "shadow", "--beside", "other")["studies"][0]["agreement"] == "no live answer"
     assert "no answers in shadow" in tell(told, capsys, "shadow", "--days", "0")
@@ -326,11 +326,11 @@ def test_the_newest_answers_count_and_studies_without_both_are_no_part_of_the_ra
     ]
     found = pairs(jobs, lambda job: str(job.job_id))
     assert [(pair.study_uid, pair.agreement, pair.same_images) for pair in found] == [
-        ("1", "both positive", False),
-        ("2", "no live answer", False),
         ("3", "live not-analysed, shadow negative", True),
+        ("2", "no live answer", False),
+        ("1", "both positive", False),
     ]
-    assert found[0].live is not None and found[0].live.measurements == "4"
+    assert found[2].live is not None and found[2].live.measurements == "4"
     whole = agreement(found)
     assert (whole.both_analysed, whole.rate) == (1, 1.0)
     assert (whole.shadow.outcomes, whole.shadow.seconds) == ({"negative": 2, "positive": 1}, 3.0)
