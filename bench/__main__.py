@@ -17,7 +17,7 @@ FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be mem
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark. Exit status 0 whatever the figures, 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=("ingest", "inference", "results", "scale", "sending", "slides", "turnaround"))
+    parser.add_argument("name", choices=("cluster", "ingest", "inference", "results", "scale", "sending", "slides", "turnaround"))
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
@@ -50,6 +50,10 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
 
         sizes = ingest.Sizes(options.images, options.small, int(options.large * 1e9))
         return ingest.measure(options.rounds, sizes, folder, options.only)
+    if options.name == "cluster":
+        from bench import cluster
+
+        return cluster.measure(options.rounds, folder)
     if options.name == "sending":
         from bench import sending
 

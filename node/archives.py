@@ -22,6 +22,7 @@ class Found(Archive, Protocol):
     other: int  # files that are no DICOM files
     damaged: int  # DICOM files that belong to no study
     named: list[str]  # the first of these
+    place: Path | None  # the path that workers must see; None: what they need is fetched for them
 
     def look(self) -> Iterator[int]:
         """Find the studies; yields how far it is. Raises AncillaError."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from domain.errors import AncillaError
 from domain.jobs import Outcome
 from node.holding import failure, words
-from node.pool import Bounded
+from node.pool import Bounded, EngineLostError
 from node.shelf import measurements, stored, write
 from node.solo import Desk, Solo, Solved, order_of
 
@@ -97,6 +97,7 @@ class _Running:
     study_uid: str
     number: int
     mark: str
+    solo: Solo
     since: datetime | None = None
     late: bool = False
 
@@ -146,14 +147,17 @@ class Batch:
                 return row
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
-            files = tuple(map(str, self._archive.fetch(study_uid, target)))
+            files = tuple(str(file.absolute()) for file in self._archive.fetch(study_uid, target))
         except (AncillaError, OSError) as error:
             shutil.rmtree(target, ignore_errors=True)
             return Row(study_uid, State.FAILED, why=_reason(error))
         solo = Solo(self._desk, study_uid, files, str(self.folder(study_uid)), self._clock())
-        future = self._workers.submit(Bounded(self._solve, self._limits.memory), solo)
-        self._running[future] = _Running(study_uid, number, mark)
+        self._send(_Running(study_uid, number, mark, solo))
         return None
+
+    def _send(self, running: _Running) -> None:
+        future = self._workers.submit(Bounded(self._solve, self._limits.memory), running.solo)
+        self._running[future] = running
 
     def _kept(self, study_uid: str, mark: str) -> Row | None:
         """The answer of an earlier call, when the archive says without being asked for images that the study is the same."""
@@ -171,7 +175,12 @@ class Batch:
         """Wait for a while; a row for each study that has ended."""
         done, _ = wait(self._running, timeout=_LOOK, return_when=FIRST_COMPLETED)
         for future in done:
-            yield self._conclude(future, self._running.pop(future))
+            running = self._running.pop(future)
+            if isinstance(failure(future), EngineLostError) and not running.late:
+                running.since = None
+                self._send(running)
+            else:
+                yield self._conclude(future, running)
         for future, running in self._running.items():
             self._time_out(future, running)
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delivery import dicom, dicomweb, syslog
-from domain.acceptance import Trial
+from domain.acceptance import Acceptance, Trial
 from domain.destinations import Destination
 from domain.errors import AncillaError, PackageError
 from domain.repositories import Repository
 from inference import acceptance, golden, signature
 from inference.package import AnyPackage, load
 from node.config import Settings
+from node.config_compute import DASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,12 @@ def checks(settings: Settings, run_golden: bool = True) -> Iterator[Check]:
         yield from verify_package(model.package, False)
         if model.shadow:
             yield Check(f"model {model.package.stem}", True, "runs in shadow: its answers are kept here, nothing is sent")
-        if run_golden:
+        if run_golden and settings.compute.executor != DASK:
             yield from _accepted(model.package, settings)
+    if settings.compute.executor == DASK:
+        from node.cluster_checks import in_cluster
+
+        yield from in_cluster(settings, run_golden)
 
 
 def _data_dir(settings: Settings) -> Check:
@@ -115,11 +120,16 @@ def _accepted(path: Path, settings: Settings) -> list[Check]:
             found = acceptance.accept(package, compute.precision, compute.threads)
             if data_dir.is_dir():
                 acceptance.remember(data_dir, found)
-        trial = found.chosen(compute.precision)
+        return [judged(package.id, found, compute.precision, "this CPU")]
     except AncillaError as error:
         return [Check(f"golden {path.stem}", False, str(error))]
+
+
+def judged(package_id: str, found: Acceptance, precision: str, where: str) -> Check:
+    """What was tried, in words. Raises PackageError when the package may not run."""
+    trial = found.chosen(precision)
     others = ", ".join(f"{other.precision} {_verdict(other)}" for other in found.trials)
-    return [Check(f"golden {package.id}", True, f"runs in {trial.precision} on this CPU ({others})")]
+    return Check(f"golden {package_id}", True, f"runs in {trial.precision} on {where} ({others})")
 
 
 def _verdict(trial: Trial) -> str:

@@ -80,6 +80,12 @@ class Cluster(Executor):
         with self._changed:
             return sum(member.wrong == "" for member in self.members.values())
 
+    def greeted(self) -> list[Member]:
+        """Those who are there, as soon as all have answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(one.wrong is not None for one in self.members.values()), GREETING_SECONDS)
+            return list(self.members.values())
+
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn``, which may be Bounded, in a worker. Raises PicklingError (or TypeError) at once for what cannot travel."""
         task = _Task(*packed(fn, *args, **kwargs))

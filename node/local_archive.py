@@ -29,6 +29,7 @@ class LocalArchive:
         if not source.exists():
             raise PermanentError(f"{source} does not exist")
         self._source, self._without = source, without.resolve()
+        self.place: Path | None = source.absolute()
         self._catalogue = Catalogue()
         self._open: tuple[str, zipfile.ZipFile] | None = None
         self.other = 0  # files that are no DICOM files, or name no study on purpose (DICOMDIR)

@@ -23,7 +23,7 @@ SPOOL = "spool"  # below data_dir
 RESULTS = "results"
 EARLY = "early"  # emptied at every start
 PAUSES = "pauses"  # the same
-STAGED = "staged"  # the same
+STAGED = "results/.staged"  # the same; below the results, which may be a disk of their own
 
 
 class Orders:

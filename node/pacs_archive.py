@@ -15,6 +15,7 @@ class PacsArchive:
         self._destination, self._query = destination, query
         self._studies: list[str] = []
         self._listed: tuple[str, dict[str, str]] = ("", {})  # of the study that is asked for first by ``mark``
+        self.place: Path | None = None
         self.other = self.damaged = 0
         self.named: list[str] = []
 

@@ -23,6 +23,7 @@ class WebArchive:
         self._destination, self._query = destination, query
         self._studies: dict[str, None] = {}
         self._listed = ("", 0)  # the study ``mark`` was asked for last, and how many instances the archive lists of it
+        self.place: Path | None = None
         self.other = self.damaged = 0
         self.named: list[str] = []
 

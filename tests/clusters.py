@@ -34,15 +34,23 @@ class Cluster:
         files = {"ca": str(ca), "cert": str(identity.cert), "key": str(identity.key)}
         return {"executor": "dask", "address": f"tls://127.0.0.1:{self.port}", "tls": files}
 
+    def _files(self) -> list[str]:
+        files = ["--tls-ca-file", self.authority.cert, "--tls-cert", self.identity.cert, "--tls-key", self.identity.key]
+        return list(map(str, files))
+
     def start(self) -> subprocess.Popen[bytes]:
         """The scheduler, as the handbook starts it."""
-        files = ["--tls-ca-file", self.authority.cert, "--tls-cert", self.identity.cert, "--tls-key", self.identity.key]
-        where = ["--protocol", "tls", "--host", "127.0.0.1", "--port", self.port, "--dashboard-address", "127.0.0.1:0"]
-        return self._run("-m", "dask", "scheduler", *map(str, [*where, *files]), "--no-show")
+        where = ["--protocol", "tls", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"]
+        return self._run("-m", "dask", "scheduler", *where, *self._files(), "--no-show")
 
     def worker(self, *launcher: str) -> subprocess.Popen[bytes]:
         """One more worker, as an administrator starts it."""
         return self._run(*(launcher or ("-m", "node")), "worker", "-c", str(self.toml))
+
+    def plain_worker(self) -> subprocess.Popen[bytes]:
+        """A worker as Dask starts it: a node does not use it."""
+        how = ["--nthreads", "1", "--no-dashboard", "--local-directory", str(self.folder), "--memory-limit", "0"]
+        return self._run("-m", "dask", "worker", f"tls://127.0.0.1:{self.port}", *how, *self._files())
 
     def stop(self) -> None:
         for process in reversed(self.running):

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from domain.acceptance import Acceptance, Accepted
     from node.archives import Found
     from node.config import Settings
-    from node.pool import Pool
+    from node.engine import Engine
     from node.solo import Desk
 
 WORK = ".work"  # below the folder of results: what acceptance found, the compiled network
@@ -59,7 +59,7 @@ def _batch(args: argparse.Namespace) -> int:
         _check_note(args.out, package.id)
         with (
             contextlib.closing(archive_of(args.source, args.out, args.query, settings)) as archive,
-            _pool(settings, package.peak_memory) as pool,
+            _pool(settings, package.peak_memory, args.out.resolve(), _sees(path, archive)) as pool,
         ):
             accepted = _accepting(args, settings, pool, path, package.digest)
             _look(archive, args.source)
@@ -69,6 +69,10 @@ def _batch(args: argparse.Namespace) -> int:
         lock.release()
     _report(args, archive, states)
     return 1 if states["failed"] else 0
+
+
+def _sees(package: Path, archive: "Found") -> list[Path]:
+    return [package, *([archive.place] if archive.place else [])]
 
 
 def _settings(file: Path) -> "Settings":
@@ -106,28 +110,30 @@ def _check_note(out: Path, model: str) -> None:
 
 
 @contextlib.contextmanager
-def _pool(settings: "Settings", memory: int) -> "Iterator[Pool]":
-    """No more workers than have room together; ``memory`` is the peak of one in bytes, 0: nobody says."""
-    from node.pool import Pool
+def _pool(settings: "Settings", memory: int, out: Path, sees: Sequence[Path]) -> "Iterator[Engine]":
+    """No more workers than have room together; ``memory`` is the peak of one in bytes, 0: nobody says. Raises ConfigurationError
+    when the workers of a cluster cannot be used for these folders, or there are none."""
+    from node.engine import engine
 
     room = settings.compute.memory_bytes // memory if memory else settings.compute.workers
-    pool = Pool(max(1, min(settings.compute.workers, room)))
-    try:
+    with engine(settings.compute, out, sees, max(1, room)) as pool:
+        if not pool.size:
+            raise ConfigurationError(f"compute.address: no `ancilla worker` is connected to {settings.compute.address}")
         yield pool
-    finally:
-        pool.shutdown(wait=False)
 
 
 def _accepting(
-    args: argparse.Namespace, settings: "Settings", pool: "Pool", path: Path, digest: str
+    args: argparse.Namespace, settings: "Settings", pool: "Engine", path: Path, digest: str
 ) -> "Future[Accepted] | Acceptance":
     """Whether the package runs on this CPU and how, as for a node; what the node of the configuration knows is taken."""
     from domain.acceptance import AcceptanceOrder
     from inference import acceptance
+    from node.config_compute import DASK
     from node.tasks import accept
 
     precision, threads = args.precision or settings.compute.precision, settings.compute.threads
-    known = acceptance.remembered(settings.node.data_dir, digest, threads, precision)
+    here = settings.compute.executor != DASK  # this machine knows nothing of those of a cluster
+    known = acceptance.remembered(settings.node.data_dir, digest, threads, precision) if here else None
     order = AcceptanceOrder(str(path), digest, precision, threads, str((args.out / WORK).resolve()))
     return known or pool.submit(accept, order)
 
@@ -176,7 +182,7 @@ def _desk(
 
 
 def _work(
-    args: argparse.Namespace, settings: "Settings", pool: "Pool", archive: "Found", desk: "Desk", model: str, memory: int
+    args: argparse.Namespace, settings: "Settings", pool: "Engine", archive: "Found", desk: "Desk", model: str, memory: int
 ) -> Counter[str]:
     from node.batch import Batch, Limits
     from node.commands.progress import bar

@@ -146,7 +146,22 @@ def test_a_study_is_answered_by_a_worker_of_the_cluster(cluster: clusters.Cluste
         peers.wait_for(lambda: {job["state"] for job in node.ask("jobs")} == {"done"}, "its jobs", 60, node.alive)
     answered = list((node.data / "results").rglob("result.json"))
     assert len(answered) == 1 and json.loads(answered[0].read_text())["model"]["id"] == "test-lungs"
-    assert not list((node.data / "staged").iterdir()) and not list((node.data / "cluster").iterdir())
+    assert not list((node.data / "results" / ".staged").iterdir()) and not list((node.data / "cluster").iterdir())
+
+
+def test_a_batch_and_a_check_use_the_cluster(cluster: clusters.Cluster, tmp_path: Path, packages: Path) -> None:
+    models = [{"package": str(packages / "tiny"), "send_to": ["out"]}]
+    out = {"name": "out", "kind": "folder", "path": str(tmp_path)}
+    node = serving.prepare(
+        tmp_path, models=models, destinations=[out], compute={**cluster.compute(cluster.identity), "workers": 0}
+    )
+    scanner(tmp_path / "images")
+    found = {check["name"].split()[0]: check for check in node.ask("check")["checks"]}
+    assert found["cluster"]["words"].endswith("1 of 1 workers can be used") and found["worker"]["good"]
+    assert found["golden"]["good"] and "on the workers (" in found["golden"]["words"]
+    batch = ["batch", str(tmp_path / "images"), "--model", str(packages / "tiny"), "--out", str(tmp_path / "batch")]
+    assert node.ask(*batch)["done"] == 1
+    assert list((tmp_path / "batch").glob("*/sr.dcm"))
 
 
 def test_a_scheduler_of_another_authority_is_refused_and_so_are_we(

@@ -24,7 +24,7 @@ from node.batch import Batch, Limits, Row, State
 from node.catalogue import Catalogue, Entry
 from node.local_archive import LocalArchive
 from node.lock import DataLock
-from node.pool import Bounded, WorkerDiedError
+from node.pool import Bounded, EngineLostError, WorkerDiedError
 from node.solo import Desk, Solo, Solved
 from node.summary import written
 from tests.ct_series import Series, part10
@@ -273,6 +273,12 @@ def test_a_study_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytes
     found = {row.study_uid: row for row in rows(Shelf([*"ab"]), hands, tmp_path)}
     assert found["a"].why == "it took longer than 100 seconds and was ended" and found["b"].state is State.DONE
     assert hands.most == [7, 7]
+
+
+def test_a_study_whose_cluster_was_away_is_sent_again(tmp_path: Path) -> None:
+    says: list[Solved | BaseException] = [EngineLostError(), EngineLostError(), GOOD]
+    [row] = rows(Shelf(["a"]), Hands(lambda work: says.pop(0)), tmp_path)
+    assert row.state is State.DONE and not says
 
 
 def test_no_more_is_fetched_ahead_than_workers_need(tmp_path: Path) -> None:
