@@ -173,7 +173,7 @@ class Cluster(Executor):
             left = {address: one for address, one in self.members.items() if found.get(address) != one.name}
             for address in left:
                 del self.members[address]
-            for address in found.keys() - self.members.keys():
+            for address in [address for address in found if address not in self.members]:
                 member = self.members[address] = Member(found[address])
                 member.greeting = link.send(greet, self._welcome.question, f"ancilla-greet-{uuid4().hex}", address)
                 member.greeting.add_done_callback(partial(self._greeted, address, member))
@@ -210,7 +210,7 @@ class Cluster(Executor):
         task = self._waiting[0]
         parcel = Parcel(task.key, member.name, self._topic, task.most, task.payload)
         with suppress(OSError):
-            task.remote = link.send(work, parcel, task.key, address)
+            task.remote = link.send(work, parcel, task.key, address, lane=True)
             member.task = self._tasks[task.key] = self._waiting.popleft()
             task.remote.add_done_callback(partial(self._answered, task))
 
@@ -221,8 +221,9 @@ class Cluster(Executor):
                 task.future.set_running_or_notify_cancel()
 
     def _answered(self, task: _Task, remote: Remote) -> None:
-        """Also called for what was given up."""
-        answer: bytes | Exception = EngineLostError()
+        """Also called for what was given up, and when the scheduler was lost."""
+        lost = remote.status in ("cancelled", "lost")
+        answer: bytes | Exception = EngineLostError() if lost else WorkerLostError("the answer of a worker could not be had")
         try:
             found = result_of(remote)
             answer = found if isinstance(found, bytes) else answer
@@ -234,8 +235,9 @@ class Cluster(Executor):
         with self._changed:
             if self._tasks.pop(task.key, None) is None:
                 return False
-            for member in self.members.values():
-                member.task = None if member.task is task else member.task
+            member = next((one for one in self.members.values() if one.task is task), None)
+            if member is not None:
+                member.task = None
             self._changed.notify_all()
         with suppress(InvalidStateError):  # somebody cancelled it
             if isinstance(answer, bytes):
@@ -244,8 +246,20 @@ class Cluster(Executor):
                 task.future.set_exception(answer)
         if task.remote is not None:
             task.remote.release()
+        if member is not None and isinstance(failure(task.future), EngineLostError):
+            self._forget(member)
         self._place()
         return True
+
+    def _forget(self, member: Member) -> None:
+        """A worker that takes no more tasks, since it is being stopped: the next look asks those who are still there."""
+        with self._changed:
+            self.members = {address: one for address, one in self.members.items() if one is not member}
+
+
+def failure(future: Future[Any]) -> BaseException | None:
+    """The exception of a future that has ended."""
+    return None if future.cancelled() else future.exception()
 
 
 def _greeting(remote: Remote) -> Greeting:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from domain.errors import ConfigurationError
 from node.config_compute import ComputeSettings
+from node.lane import LANE
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -76,10 +77,13 @@ class Link:
             told: dict[str, Any] = dict(self._client.scheduler_info())["workers"]
         return {address: str(about["name"]) for address, about in told.items()}
 
-    def send(self, fn: Callable[..., Any], task: object, key: str, address: str) -> Remote:
-        """Run there and nowhere else. Raises OSError."""
+    def send(self, fn: Callable[..., Any], task: object, key: str, address: str, lane: bool = False) -> Remote:
+        """Run there and nowhere else; with ``lane`` one at a time. Raises OSError."""
+        needs = {LANE: 1} if lane else None
         with _losses():
-            return self._client.submit(fn, task, key=key, workers=[address], allow_other_workers=False, pure=False)
+            return self._client.submit(
+                fn, task, key=key, workers=[address], allow_other_workers=False, resources=needs, pure=False
+            )
 
     def close(self) -> None:
         """Tasks that nobody has waited for are taken back."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from node.cluster_link import own_address, security_of
 from node.config_compute import ComputeSettings
-from node.lane import Lane, open_lane
+from node.lane import LANE, Lane, open_lane
 from node.log import event, warn
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _worker(compute: ComputeSettings, security: "Security | None", folder: str, 
 
     return Worker(
         compute.address,
-        nthreads=1,
+        nthreads=2,
+        resources={LANE: 1},
         memory_limit=0,
         name=name,
         security=security,

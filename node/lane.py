@@ -18,6 +18,7 @@ from node.worker import pickled
 if TYPE_CHECKING:
     from distributed import Worker
 
+LANE: Final = "ancilla-lane"  # a resource of which each worker has one: greetings need not wait for tasks, tasks wait for tasks
 _LOOK: Final = 0.1  # seconds between two looks whether the answer is still wanted
 _ALIKE: Final = ("ancilla", "distributed")  # packages whose versions must be those of the node
 
@@ -82,7 +83,7 @@ class Lane:
 
     def greet(self, question: Question) -> Greeting:
         """Whether this worker can be used."""
-        wrong = next(_wrong(question, self.instance), "")
+        wrong = "it is being stopped" if self._stopping else next(_wrong(question, self.instance), "")
         if wrong:
             return Greeting(wrong)
         self._machine = self._machine or self.pool.submit(machine).result()

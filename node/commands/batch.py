@@ -118,7 +118,9 @@ def _pool(settings: "Settings", memory: int, out: Path, sees: Sequence[Path]) ->
     room = settings.compute.memory_bytes // memory if memory else settings.compute.workers
     with engine(settings.compute, out, sees, max(1, room)) as pool:
         if not pool.size:
-            raise ConfigurationError(f"compute.address: no `ancilla worker` is connected to {settings.compute.address}")
+            raise ConfigurationError(
+                f"compute.address: no `ancilla worker` that can be used is connected to {settings.compute.address}"
+            )
         yield pool
 
 

@@ -52,7 +52,9 @@ def engine(cluster: clusters.Cluster, tmp_path: Path) -> Iterator[Engine]:
         made.shutdown(wait=False)
 
 
-def test_an_order_is_done_in_a_process_that_ends_when_it_is_given_up(engine: Engine, tmp_path: Path) -> None:
+def test_an_order_is_done_in_a_process_that_ends_when_it_is_given_up(
+    cluster: clusters.Cluster, engine: Engine, tmp_path: Path
+) -> None:
     assert engine.submit(tasks.add, 2, 3).result(30) == 5
     process = engine.submit(tasks.pid).result(30)
     assert engine.submit(tasks.pid).result(30) == process, "it is kept, with what it has loaded"
@@ -64,11 +66,15 @@ def test_an_order_is_done_in_a_process_that_ends_when_it_is_given_up(engine: Eng
     stuck = written(tmp_path / "pid")
     until(future.running)
     assert stuck == process and not waiting.running(), "one at a time"
+    other = Engine(compute(cluster), tmp_path)
+    assert other.size == 1, "it is greeted while it works"
+    queued = other.submit(tasks.pid)
     assert engine.kill(future) and not engine.kill(future)
     with pytest.raises(WorkerDiedError):
         future.result(30)
     until(lambda: not alive(stuck))
-    assert waiting.result(30) != stuck
+    assert waiting.result(30) == queued.result(30) != stuck
+    other.shutdown()
     with pytest.raises(OverMemoryError):
         engine.submit(Bounded(tasks.grow, 100_000_000), 200).result(30)
 
