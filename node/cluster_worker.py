@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -26,32 +27,41 @@ _SETTINGS: Final = {
 }
 
 
-def serve(compute: ComputeSettings) -> None:
-    """Work until SIGTERM or SIGINT. Raises ConfigurationError for certificates that cannot be used."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where this worker is: its certificates, the port it listens on (0: any), a folder that Dask wants."""
+
+    security: "Security | None"
+    port: int
+    folder: str
+
+
+def serve(compute: ComputeSettings, port: int = 0) -> None:
+    """Work until SIGTERM or SIGINT; ``port`` 0: any. Raises ConfigurationError for certificates that cannot be used."""
     security = security_of(compute)
     import dask
 
     with dask.config.set(_SETTINGS), tempfile.TemporaryDirectory(prefix="ancilla-worker-") as folder:
-        asyncio.run(_serve(compute, security, folder))
+        asyncio.run(_serve(compute, _Place(security, port, folder)))
 
 
-async def _serve(compute: ComputeSettings, security: "Security | None", folder: str) -> None:
+async def _serve(compute: ComputeSettings, place: _Place) -> None:
     stop, lane = asyncio.Event(), open_lane()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         while not stop.is_set():
-            await _work(compute, security, folder, lane, stop)
+            await _work(compute, place, lane, stop)
             await _first(asyncio.sleep(PAUSE), stop.wait())
     finally:
         lane.stop()
 
 
-async def _work(compute: ComputeSettings, security: "Security | None", folder: str, lane: Lane, stop: asyncio.Event) -> None:
+async def _work(compute: ComputeSettings, place: _Place, lane: Lane, stop: asyncio.Event) -> None:
     """One connection, from its beginning to its end."""
     lane.instance = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     try:
-        worker = _worker(compute, security, folder, lane.instance)
+        worker = _worker(compute, place, lane.instance)
         await _first(worker, stop.wait())
         if not stop.is_set():
             event("connected", scheduler=compute.address, worker=lane.instance)
@@ -65,7 +75,7 @@ async def _work(compute: ComputeSettings, security: "Security | None", folder: s
         warn("no-scheduler", scheduler=compute.address, error=type(error).__name__)
 
 
-def _worker(compute: ComputeSettings, security: "Security | None", folder: str, name: str) -> "Worker":
+def _worker(compute: ComputeSettings, place: _Place, name: str) -> "Worker":
     """One task at a time; memory is watched by the lane, where it is used."""
     from distributed import Worker
 
@@ -75,9 +85,10 @@ def _worker(compute: ComputeSettings, security: "Security | None", folder: str, 
         resources={LANE: 1},
         memory_limit=0,
         name=name,
-        security=security,
+        security=place.security,
+        port=place.port,
         host=own_address(compute.address),
-        local_directory=folder,
+        local_directory=place.folder,
         death_timeout=PATIENCE,
         dashboard=False,
     )

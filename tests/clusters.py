@@ -20,6 +20,7 @@ class Cluster:
 
     folder: Path
     port: int = field(default_factory=peers.free_port)
+    worker_port: int = field(default_factory=peers.free_port)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,9 +44,9 @@ class Cluster:
         where = ["--protocol", "tls", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"]
         return self._run("-m", "dask", "scheduler", *where, *self._files(), "--no-show")
 
-    def worker(self, *launcher: str) -> subprocess.Popen[bytes]:
-        """One more worker, as an administrator starts it."""
-        return self._run(*(launcher or ("-m", "node")), "worker", "-c", str(self.toml))
+    def worker(self) -> subprocess.Popen[bytes]:
+        """A worker, as an administrator starts it; the next one has the same address."""
+        return self._run("-m", "node", "worker", "-c", str(self.toml), "--port", str(self.worker_port))
 
     def plain_worker(self) -> subprocess.Popen[bytes]:
         """A worker as Dask starts it: a node does not use it."""

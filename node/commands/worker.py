@@ -9,7 +9,8 @@ from node.commands.options import Commands, command, settings_of
 def register(commands: Commands) -> None:
     """Add the command."""
     words = "Compute for a node whose [compute] executor is dask; needs the same [compute] address and tls, and its data folder."
-    command(commands, "worker", words, _worker)
+    worker = command(commands, "worker", words, _worker)
+    worker.add_argument("--port", type=int, default=0, help="where the scheduler reaches this worker; default: any free port")
 
 
 def _worker(args: argparse.Namespace) -> int:
@@ -22,5 +23,5 @@ def _worker(args: argparse.Namespace) -> int:
     from node.cluster_worker import serve
 
     start_log()
-    serve(compute)
+    serve(compute, args.port)
     return 0
