@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from distributed import Security, Worker
 
 PATIENCE: Final = 30.0  # seconds for the scheduler to answer; then it is tried again, and the log says so
-PAUSE: Final = 2.0
+PAUSE: Final = 1.0  # before the next try
 _LAST_WORDS: Final = 0.5  # for the answer of a task that was ended
 _SETTINGS: Final = {
     "distributed.worker.profile.enabled": False,  # it would look at the stack of every thread a hundred times a second

@@ -21,6 +21,7 @@ class Cluster:
     folder: Path
     port: int = field(default_factory=peers.free_port)
     worker_port: int = field(default_factory=peers.free_port)
+    launcher: str = "node"
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -46,7 +47,7 @@ class Cluster:
 
     def worker(self) -> subprocess.Popen[bytes]:
         """A worker, as an administrator starts it; the next one has the same address."""
-        return self._run("-m", "node", "worker", "-c", str(self.toml), "--port", str(self.worker_port))
+        return self._run("-m", self.launcher, "worker", "-c", str(self.toml), "--port", str(self.worker_port))
 
     def plain_worker(self) -> subprocess.Popen[bytes]:
         """A worker as Dask starts it: a node does not use it."""

@@ -11,7 +11,10 @@ import pytest
 from domain.errors import ConfigurationError, PermanentError
 from domain.moves import JobState
 from node import cluster_link
+from node.__main__ import main
+from node.checks import checks
 from node.cluster import Cluster as Engine
+from node.config import load
 from node.config_compute import ComputeSettings, compute_of
 from node.pool import LOST, Bounded, OverMemoryError, WorkerDiedError
 from tests import clusters, peers, serving
@@ -28,7 +31,7 @@ pytest.importorskip("distributed", reason='the extra "dask" is not installed')
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
     """A scheduler and one worker; a test that ends one of them starts another."""
-    made = clusters.Cluster(tmp_path_factory.mktemp("cluster"))
+    made = clusters.Cluster(tmp_path_factory.mktemp("cluster"), launcher="tests.flow.quick_worker")
     try:
         made.start()
         made.worker()
@@ -148,25 +151,21 @@ def test_a_study_is_answered_by_a_worker_of_the_cluster(cluster: clusters.Cluste
     node = serving.prepare(tmp_path, models=models, destinations=[out], compute=section)
     with serving.serving(node):
         scanner(tmp_path / "images").send(node)
-        peers.wait_for(lambda: list((tmp_path / "out").rglob("*.dcm")), "its results", 60, node.alive)
-        peers.wait_for(lambda: {job["state"] for job in node.ask("jobs")} == {"done"}, "its jobs", 60, node.alive)
+        peers.wait_for(lambda: " sent " in node.log(), "its results", 60, node.alive)
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3, "two reports and a segmentation"
     answered = list((node.data / "results").rglob("result.json"))
     assert len(answered) == 1 and json.loads(answered[0].read_text())["model"]["id"] == "test-lungs"
     assert not list((node.data / "results" / ".staged").iterdir()) and not list((node.data / "cluster").iterdir())
+    found = {check.name.split()[0]: check for check in checks(load(node.toml))}
+    assert found["cluster"].words.endswith("1 of 1 workers can be used") and found["worker"].good
+    assert found["golden"].good and "on the workers (" in found["golden"].words
 
 
-def test_a_batch_and_a_check_use_the_cluster(cluster: clusters.Cluster, tmp_path: Path, packages: Path) -> None:
-    models = [{"package": str(packages / "tiny"), "send_to": ["out"]}]
-    out = {"name": "out", "kind": "folder", "path": str(tmp_path)}
-    node = serving.prepare(
-        tmp_path, models=models, destinations=[out], compute={**cluster.compute(cluster.identity), "workers": 0}
-    )
+def test_a_batch_is_done_by_the_cluster(cluster: clusters.Cluster, tmp_path: Path, packages: Path) -> None:
+    node = serving.prepare(tmp_path, compute={**cluster.compute(cluster.identity), "workers": 0})
     scanner(tmp_path / "images")
-    found = {check["name"].split()[0]: check for check in node.ask("check")["checks"]}
-    assert found["cluster"]["words"].endswith("1 of 1 workers can be used") and found["worker"]["good"]
-    assert found["golden"]["good"] and "on the workers (" in found["golden"]["words"]
     batch = ["batch", str(tmp_path / "images"), "--model", str(packages / "tiny"), "--out", str(tmp_path / "batch")]
-    assert node.ask(*batch)["done"] == 1
+    assert main([*batch, "--precision", "fp32", "-c", str(node.toml)]) == 0
     assert list((tmp_path / "batch").glob("*/sr.dcm"))
 
 
