@@ -44,7 +44,7 @@ ohif: install-test peers
 
 bench: install-test peers
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,bench]"
-	for name in ingest sending results slides scale turnaround inference cluster; do $(BIN)/python -m bench $$name || failed=1; done; exit $${failed:-0}
+	for name in ingest sending results slides scale console turnaround inference cluster; do $(BIN)/python -m bench $$name || failed=1; done; exit $${failed:-0}
 
 clean:
 	rm -rf .venv .installed .installed-test ancilla-demo

@@ -17,7 +17,9 @@ FOLDER = Path("build") / "bench"  # on the disk of the checkout: /tmp may be mem
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark. Exit status 0 whatever the figures, 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=("cluster", "ingest", "inference", "results", "scale", "sending", "slides", "turnaround"))
+    parser.add_argument(
+        "name", choices=("cluster", "console", "ingest", "inference", "results", "scale", "sending", "slides", "turnaround")
+    )
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--images", type=int, default=600, help="ingest, sending: objects of half a megabyte (600)")
@@ -31,8 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--tiles", type=int, default=50_000, help="inference: the most tiles through the runner (50000)")
     parser.add_argument("--fields", type=int, default=300, help="slides: fields of a smear (300)")
-    parser.add_argument("--studies", type=int, nargs="+", default=[100, 3_000, 30_000], help="scale: sizes of archives")
-    parser.add_argument("--each", type=int, default=100, help="scale: images in each study (100)")
+    parser.add_argument(
+        "--studies",
+        type=int,
+        nargs="+",
+        default=[100, 3_000, 30_000],
+        help="scale: sizes of archives; console: the largest of them",
+    )
+    parser.add_argument("--each", type=int, default=100, help="scale, console: images in each study (100)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where files are written ({FOLDER})")
     options = parser.parse_args(arguments)
     os.environ.setdefault(*SMALL_PAGES)  # as in a worker; NumPy is not imported yet
@@ -70,6 +78,10 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         from bench import scale
 
         return scale.measure(options.rounds, options.studies, options.each, folder)
+    if options.name == "console":
+        from bench import console
+
+        return console.measure(options.rounds, max(options.studies), options.each, folder)
     if options.name == "results":
         from bench import results
 

@@ -38,6 +38,9 @@ def _destinations(destinations: Sequence[DestinationLine]) -> Iterator[str]:
 def _models(models: Sequence[ModelLine]) -> Iterator[str]:
     if not models:
         yield "No model is configured: studies are stored and never answered."
+    for line in models:
+        if line.refused:
+            yield f"{line.key} does not run here: {line.runs}"
 
 
 def _work(seen: Overview) -> Iterator[str]:

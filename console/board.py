@@ -99,7 +99,8 @@ class ModelLine:
     intended_use: str
     regulatory_status: str
     disclaimer: str
-    runs: str  # in which precision on this CPU, or why not
+    runs: str  # in which precision on this CPU, or why not, or not yet
+    refused: bool
     send_to: tuple[str, ...]
     shadow: bool  # nothing it answers is sent
     outcomes: Mapping[Outcome, int]

@@ -61,12 +61,11 @@ class Figures:
 def _ended(connection: Connection, state: JobState) -> dict[str, Any]:
     """The newest delivery that ended so, by destination."""
     which = (jobs.c.state == state, jobs.c.kind == JobKind.DELIVER)
-    query = select(jobs.c.destination, jobs.c.finished_at, jobs.c.reason).where(*which).order_by(jobs.c.job_id.desc())
-    found: dict[str, Any] = {}
-    for row in connection.execute(query.limit(_RECENT)):
-        if row.destination not in found or (row.finished_at or 0) > (found[row.destination].finished_at or 0):
-            found[row.destination] = row
-    return found
+    columns = (jobs.c.destination, jobs.c.finished_at, jobs.c.reason)
+    last = select(*columns).where(*which).order_by(jobs.c.job_id.desc()).limit(_RECENT).subquery()
+    place = func.row_number().over(partition_by=last.c.destination, order_by=last.c.finished_at.desc()).label("place")
+    ranked = select(last, place).subquery()
+    return {row.destination: row for row in connection.execute(select(ranked).where(ranked.c.place == 1))}
 
 
 def _waits(connection: Connection) -> Sequence[Any]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
-from sqlalchemy import Boolean, ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, func, select, text
 
 from db.database import Database
 from db.rows import job_of
@@ -13,7 +13,8 @@ from db.times import to_micros
 from domain.jobs import Job, JobKind
 from domain.moves import JobState
 
-_IN_SHADOW: Final = literal_column(IN_SHADOW, Boolean)  # not a parameter: only so is the index of the few used
+# Not a parameter, and not a Boolean ("shadow = 1 = 1"): only so is the index of the few used.
+_IN_SHADOW: Final = cast(ColumnElement[bool], text(IN_SHADOW))
 _ANSWERED: Final = (JobState.DONE, JobState.DECLINED, JobState.FAILED)
 
 
@@ -24,7 +25,8 @@ class Shadows:
 
     def shadow_count(self) -> int:
         """How many answers are kept in shadow."""
-        query = select(func.count()).select_from(jobs).where(_IN_SHADOW, jobs.c.state.in_(_ANSWERED))
+        ended = (jobs.c.state + "").in_(_ANSWERED)  # else SQLite looks for the many that ended, and not for the few in shadow
+        query = select(func.count()).select_from(jobs).where(_IN_SHADOW, ended)
         with self._database.read(latest=False) as connection:
             return int(connection.execute(query).scalar_one())
 

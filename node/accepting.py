@@ -83,6 +83,10 @@ class Accepting:
             raise PackageError(known.refusal or "the package was not tried on this CPU yet")
         return known.acceptance.chosen(self.compute.precision)
 
+    def refusal(self, digest: str) -> str:
+        """Why a package may not run; "" while that is not known, and for one that may."""
+        return self._known.get(digest, _Known()).refusal
+
     def _is_open(self, digest: str) -> bool:
         known = self._known.get(digest)
         return known is None or (known.acceptance is None and not known.refusal)

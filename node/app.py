@@ -48,7 +48,7 @@ from node.settler import Settler
 from node.tasks import accept, begin, perform, ready
 from node.visitors import Visitors
 from node.warming import Warming
-from node.web import web_for
+from node.web import check_files, web_for
 from node.witness import Witness
 
 STOP_SECONDS: Final = 20.0  # what runs may end within; systemd waits 90 s by default
@@ -59,6 +59,7 @@ class Node:
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         """Opens everything and recovers what a power cut left; nothing listens yet. Raises ConfigurationError."""
+        check_files(settings)
         self._clock = clock
         self._awake, self._hurry = threading.Event(), threading.Event()
         self._models = load_models(settings)
@@ -91,21 +92,14 @@ class Node:
         scanners = Scanners(self._intake, self._spool, settings.scp.durability == "instance")
         witness.make_durable = scanners.make_durable
         self._receiver = receiver_for(settings, scanners, witness, lambda: self.settings.destinations)
-        self._board = Board(
-            self.store,
-            lambda: self.settings,
-            lambda: self._models,
-            lambda: self._listed,
-            lambda digest: accepting.chosen(digest),  # not made yet
-            clock,
-        )
-        moves = Operating(self.store, lambda: self.settings, lambda: self._models, clock)
-        self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board, moves)
         compute = settings.compute
         self._pool = engine_of(compute, data_dir, [model.settings.package for model in self._models])
         for _ in range(compute.workers):
             self._pool.submit(ready)
         accepting = Accepting(self.store, self._pool, accept, lambda: self._models, compute, str(data_dir), clock, self._wake)
+        self._board = Board(self.store, lambda: self.settings, lambda: self._models, lambda: self._listed, accepting, clock)
+        moves = Operating(self.store, lambda: self.settings, lambda: self._models, clock)
+        self._web = web_for(settings, self._intake, lambda: self.settings.peers, self._board, moves)
         self._orders = Orders(self.store, settings, self._models, installation_id(data_dir), accepting.chosen)
         self._counting = Counting(self.store, lambda: self.settings.destinations, count, self._wake)
         plane_of = self._plane if study.watch_gaps else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from console.board import Callers, DestinationLine, ModelLine, Overview, Proof, StudyFile, StudyLine
 from console.exposition import Family
@@ -21,9 +21,19 @@ from node.proving import Proving
 NOTHING: Final = "nothing is said"
 
 
+class Accepted(Protocol):
+    """What is needed of ``node.accepting.Accepting``."""
+
+    def chosen(self, digest: str) -> Trial:
+        """How a package runs. Raises PackageError that says why not, or not yet."""
+
+    def refusal(self, digest: str) -> str:
+        """Why it may not; "" for all others."""
+
+
 class Board:
     """Implements ``console.board.Board``. ``settings``, ``models`` and ``listed`` (the peers of the file) give what counts now;
-    ``chosen`` says how a package runs, or raises PackageError."""
+    ``accepting`` knows which packages run."""
 
     def __init__(
         self,
@@ -31,11 +41,11 @@ class Board:
         settings: Callable[[], Settings],
         models: Callable[[], Sequence[Model]],
         listed: Callable[[], Sequence[PeerSettings]],
-        chosen: Callable[[str], Trial],
+        accepting: Accepted,
         clock: Callable[[], datetime],
     ) -> None:
         self._store, self._settings, self._models, self._listed = store, settings, models, listed
-        self._chosen, self._clock = chosen, clock
+        self._accepting, self._clock = accepting, clock
         self._proving = Proving(settings().node.database, clock)
         self._metrics = Metrics(store, settings, models, clock)
 
@@ -107,6 +117,7 @@ class Board:
             regulatory_status=about.regulatory_status if about else NOTHING,
             disclaimer=about.disclaimer if about else NOTHING,
             runs=self._runs(model.digest),
+            refused=bool(self._accepting.refusal(model.digest)),
             send_to=model.settings.send_to,
             shadow=model.shadow,
             outcomes=outcomes,
@@ -115,7 +126,6 @@ class Board:
 
     def _runs(self, digest: str) -> str:
         try:
-            trial = self._chosen(digest)
+            return f"runs in {self._accepting.chosen(digest).precision.upper()}"
         except PackageError as error:
-            return f"does not run: {error}"
-        return f"runs in {trial.precision.upper()}"
+            return str(error)

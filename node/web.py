@@ -40,10 +40,7 @@ def web_for(
     console = settings.console
     if console is None:
         return None
-    if console.token_file:
-        read_tokens(console.token_file)
-    if console.admin_file:
-        read_logins(console.admin_file)
+    check_files(settings)
     desk = (
         Desk(peers or (lambda: settings.peers), settings.scp.ae_title.strip(), console.token_file, intake)
         if console.stow
@@ -51,6 +48,15 @@ def web_for(
     )
     pages = Pages(board, moves, Entry(_logins(console.admin_file))) if board and moves and console.pages else None
     return WebServer(WebSettings(console.bind, console.port), desk, pages)
+
+
+def check_files(settings: Settings) -> None:
+    """Raises ConfigurationError for an unusable file of tokens or logins."""
+    console = settings.console
+    if console and console.token_file:
+        read_tokens(console.token_file)
+    if console and console.admin_file:
+        read_logins(console.admin_file)
 
 
 def _logins(file: Path | None) -> Callable[[], list[Login]] | None:

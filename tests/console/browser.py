@@ -12,6 +12,7 @@ from console.entry import Entry
 from console.pages import Pages
 from console.server import WebServer, WebSettings
 from domain.acceptance import Trial
+from domain.errors import PackageError
 from node.board import Board
 from node.logins import read_logins
 from node.operating import Operating
@@ -83,6 +84,21 @@ class Answer:
 
 
 @dataclass
+class Accepted:
+    """Every package runs, unless a test says why not."""
+
+    why: str = ""
+
+    def chosen(self, digest: str) -> Trial:
+        if self.why:
+            raise PackageError(self.why)
+        return Trial("int8", True, "", 1.0)
+
+    def refusal(self, digest: str) -> str:
+        return self.why
+
+
+@dataclass
 class Console:
     """A started web server over a stage."""
 
@@ -127,7 +143,7 @@ def console(folder: Path, logins: Path | None = None, text: str = TEXT) -> Conso
         lambda: stage.settings,
         lambda: stage.models,
         lambda: stage.settings.peers,
-        lambda digest: Trial("int8", True, "", 1.0),
+        Accepted(),
         stage.clock,
     )
     moves = Operating(stage.store, lambda: stage.settings, lambda: stage.models, stage.clock)

@@ -13,7 +13,7 @@ from domain.errors import TransientError
 from domain.evidence import Evidence, Member, Source
 from domain.instances import Caller
 from domain.jobs import Answer, JobKind, Outcome
-from tests.console.browser import Console, console
+from tests.console.browser import Accepted, Console, console
 from tests.node.stage import GOOD, STUDY
 from tests.peers import wait_for
 
@@ -115,6 +115,12 @@ def test_the_card_of_a_model_is_text(web: Console) -> None:
     assert HOSTILE in page.words and "| Dice | 0.8 |" in page.words
     assert "not medical devices" in page.words and "runs in INT8" in page.words
     assert web.get("/models/other").status == 404
+
+
+def test_a_model_that_may_not_run_here_is_something_to_look_at(web: Console) -> None:
+    assert "runs in INT8" in web.get("/").words
+    web.board._accepting = Accepted("model-0 fails its golden cases on this CPU")
+    assert "model-0 does not run here: model-0 fails its golden cases on this CPU" in web.get("/").words
 
 
 def test_lists_are_paged_by_key_complete_and_without_repeats_while_studies_arrive(web: Console) -> None:

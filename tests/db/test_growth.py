@@ -163,6 +163,14 @@ LOOKS: Final[dict[str, Callable[[Store], object]]] = {
     "rare events": lambda store: [store.newest(100, "failed"), store.latest((Event.NODE_STARTED, Event.NODE_RELOADED))],
     "what is owed": lambda store: store.owed_reports(),
     "what may be deleted": lambda store: [store.sight(STUDY, ["pacs"]), store.last_purge(STUDY), store.leftovers()],
+    "whose UID it is": lambda store: store.find_study("1.2"),
+    "how old the queue is": lambda store: store.waiting(),
+    "what happened since": lambda store: store.since(store.mark()),
+    "a page further down": lambda store: [
+        store.studies(2, before=(datetime(2030, 1, 1, tzinfo=UTC), "")),
+        store.jobs(limit=2, state=JobState.DONE, before=5),
+        store.newest(2, "sent", before=50),
+    ],
     "what nobody touched": lambda store: store.untouched(
         datetime(2030, 1, 1, tzinfo=UTC), (datetime(2020, 1, 1, tzinfo=UTC), ""), 2
     ),

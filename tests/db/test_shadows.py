@@ -12,7 +12,7 @@ from domain.errors import PermanentError
 from domain.jobs import JobKind, NewJob, Outcome
 from domain.moves import JobState
 from tests.db.nouns import CALLER, Clock, answer, claimed, events, instance, model, settled
-from tests.db.test_growth import statements, walks
+from tests.db.test_growth import plans, statements, walks
 
 STUDY = "1.2.3"
 WHO = "operator:somebody"
@@ -123,4 +123,5 @@ def test_answers_beside_each_other_are_found_by_an_index(store: Store, clock: Cl
         assert store.shadowed([STUDY, "7.8.9"]) == {STUDY: ["lung"]}
         assert [job.shadow for job in store.answers_with_shadow()] == [False, True]
     assert store.answers_with_shadow(clock() + timedelta(seconds=1)) == []
-    assert [line for line in walks(tmp_path / "ancilla.db", said) if "jobs_shadow" not in line] == []
+    assert [line for line, _ in walks(tmp_path / "ancilla.db", said) if "jobs_shadow" not in line] == []
+    assert "jobs_state" not in str(plans(tmp_path / "ancilla.db", [said[0]]))
