@@ -1,11 +1,13 @@
 """``python -m bench NAME``: our speed beside that of others, measured here and now."""
 
 import argparse
+import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import priority
 from bench.rows import Row, UnmeasurableError, as_json, as_table
@@ -53,42 +55,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def rows(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """The rows of the benchmark that was asked for, as they are measured."""
-    if options.name == "ingest":
-        from bench import ingest
+    module = importlib.import_module(f"bench.{options.name}")
+    measured: Iterator[Row] = module.measure(options.rounds, *_given(options, folder))
+    return measured
 
-        sizes = ingest.Sizes(options.images, options.small, int(options.large * 1e9))
-        return ingest.measure(options.rounds, sizes, folder, options.only)
-    if options.name == "cluster":
-        from bench import cluster
 
-        return cluster.measure(options.rounds, folder)
-    if options.name == "sending":
-        from bench import sending
+def _given(options: argparse.Namespace, folder: Path) -> tuple[Any, ...]:
+    """What a benchmark is told beside the number of rounds."""
+    told: dict[str, tuple[Any, ...]] = {  # a benchmark that is not here is told its folder
+        "console": (max(options.studies), options.each, folder),
+        "ingest": (_sizes, folder, options.only),
+        "inference": (options.model, folder, options.tiles),
+        "scale": (options.studies, options.each, folder),
+        "sending": (options.images, folder),
+        "slides": (options.fields, folder),
+        "turnaround": (options.study, package_of(options.model), folder),
+    }
+    return tuple(value(options) if value is _sizes else value for value in told.get(options.name, (folder,)))
 
-        return sending.measure(options.rounds, options.images, folder)
-    if options.name == "inference":
-        from bench import inference
 
-        return inference.measure(options.rounds, options.model, folder, options.tiles)
-    if options.name == "slides":
-        from bench import slides
+def _sizes(options: argparse.Namespace) -> Any:
+    from bench.ingest import Sizes
 
-        return slides.measure(options.rounds, options.fields, folder)
-    if options.name == "scale":
-        from bench import scale
-
-        return scale.measure(options.rounds, options.studies, options.each, folder)
-    if options.name == "console":
-        from bench import console
-
-        return console.measure(options.rounds, max(options.studies), options.each, folder)
-    if options.name == "results":
-        from bench import results
-
-        return results.measure(options.rounds, folder)
-    from bench import turnaround
-
-    return turnaround.measure(options.rounds, options.study, package_of(options.model), folder)
+    return Sizes(options.images, options.small, int(options.large * 1e9))
 
 
 def package_of(name: str) -> str:
