@@ -93,7 +93,7 @@ class Node:
         witness.make_durable = scanners.make_durable
         self._receiver = receiver_for(settings, scanners, witness, lambda: self.settings.destinations)
         compute = settings.compute
-        self._pool = engine_of(compute, data_dir, [model.settings.package for model in self._models])
+        self._pool = engine_of(compute, data_dir, [model.settings.package for model in self._models], patient=True)
         for _ in range(compute.workers):
             self._pool.submit(ready)
         accepting = Accepting(self.store, self._pool, accept, lambda: self._models, compute, str(data_dir), clock, self._wake)

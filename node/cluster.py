@@ -51,9 +51,11 @@ class Member:
 class Cluster(Executor):
     """Tasks wait here until a worker is free: Dask is given none that it could keep, repeat or move to another worker."""
 
-    def __init__(self, compute: ComputeSettings, folder: Path, sees: Sequence[Path] = ()) -> None:
+    def __init__(self, compute: ComputeSettings, folder: Path, sees: Sequence[Path] = (), patient: bool = False) -> None:
         """See ``node.engine.engine_of``. Returns when there is a worker that can be used, or none at all. Raises
-        ConfigurationError when the scheduler cannot be reached, and when of the workers that are there none can be used."""
+        ConfigurationError when the scheduler cannot be reached, and when of the workers that are there none can be used; who is
+        ``patient`` only waits for them if it has worked before: a node has to receive while others are still starting."""
+        self._patient = patient
         self._compute, self._security = compute, security_of(compute)
         self._changed = threading.Condition()  # guards what follows; nobody waits for Dask while holding it
         self._waiting: deque[_Task] = deque()
@@ -69,9 +71,11 @@ class Cluster(Executor):
             raise ConfigurationError(f"the folder {folder} that the workers share cannot be written: {error.strerror}") from None
         try:
             self._begin()
-        except ConfigurationError:
-            self.shutdown(wait=False)
-            raise
+        except ConfigurationError as error:
+            if not (patient and self._welcome.has_worked(compute.address)):
+                self.shutdown(wait=False)
+                raise
+            warn("cluster-away", reason=str(error))
         self._watcher.start()
 
     @property
@@ -185,6 +189,8 @@ class Cluster(Executor):
 
     def _greeted(self, address: str, member: Member, remote: Remote) -> None:
         wrong = self._welcome.judge(member.name, _greeting(remote))
+        if self._patient and not wrong:
+            self._welcome.works(self._compute.address)
         with self._changed:
             member.wrong = wrong
             known = self.members.get(address) is member

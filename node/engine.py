@@ -28,13 +28,14 @@ class Engine(Protocol):
         """No new tasks; without ``wait`` those that run are ended now."""
 
 
-def engine_of(compute: ComputeSettings, folder: Path, sees: Sequence[Path] = (), most: int = 0) -> Engine:
+def engine_of(compute: ComputeSettings, folder: Path, sees: Sequence[Path] = (), most: int = 0, patient: bool = False) -> Engine:
     """As configured. Workers of a cluster must be able to read and write ``folder`` and to see the paths ``sees``, by the same
-    names; of worker processes there are ``most`` at most (0: as configured). Raises ConfigurationError."""
+    names; of worker processes there are ``most`` at most (0: as configured). Raises ConfigurationError; ``patient``: not for a
+    cluster that is away but has worked before."""
     if compute.executor == DASK:
         from node.cluster import Cluster
 
-        return Cluster(compute, folder, sees)
+        return Cluster(compute, folder, sees, patient)
     from node.pool import Pool
 
     return Pool(min(most, compute.workers) if most else compute.workers)

@@ -8,6 +8,7 @@ from uuid import uuid4
 from node.lane import Greeting, Question, reply, versions
 
 NOTES = "cluster"  # below the shared folder
+_USED = f"{NOTES}/used"
 
 
 class Welcome:
@@ -21,6 +22,18 @@ class Welcome:
         (folder / NOTES).mkdir(mode=0o750, parents=True, exist_ok=True)
         (folder / note).write_text(token, encoding="ascii")
         self.question = Question(str(folder), note, token, tuple(str(path) for path in sees), versions())
+
+    def has_worked(self, address: str) -> bool:
+        """Whether a worker of the scheduler at ``address`` was used for this folder before."""
+        try:
+            return (self._folder / _USED).read_text(encoding="utf-8") == address
+        except (OSError, ValueError):
+            return False
+
+    def works(self, address: str) -> None:
+        """Remember that."""
+        with suppress(OSError):  # a full disk: then the next start is strict
+            (self._folder / _USED).write_text(address, encoding="utf-8")
 
     def judge(self, instance: str, greeting: Greeting) -> str:
         """Why this worker cannot be used; "" when it can. The first that can says which kind of machine it is: models are tried

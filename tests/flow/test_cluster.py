@@ -155,7 +155,9 @@ def test_a_study_is_answered_by_a_worker_of_the_cluster(cluster: clusters.Cluste
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3, "two reports and a segmentation"
     answered = list((node.data / "results").rglob("result.json"))
     assert len(answered) == 1 and json.loads(answered[0].read_text())["model"]["id"] == "test-lungs"
-    assert not list((node.data / "results" / ".staged").iterdir()) and not list((node.data / "cluster").iterdir())
+    assert not list((node.data / "results" / ".staged").iterdir()) and [
+        file.name for file in (node.data / "cluster").iterdir()
+    ] == ["used"]
     found = {check.name.split()[0]: check for check in checks(load(node.toml))}
     assert found["cluster"].words.endswith("1 of 1 workers can be used") and found["worker"].good
     assert found["golden"].good and "on the workers (" in found["golden"].words

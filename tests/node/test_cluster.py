@@ -93,8 +93,8 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return made
 
 
-def opened(folder: Path) -> Cluster:
-    return Cluster(compute_of({"executor": "dask", "address": "tcp://127.0.0.1:1"}, folder, 1), folder)
+def opened(folder: Path, patient: bool = False) -> Cluster:
+    return Cluster(compute_of({"executor": "dask", "address": "tcp://127.0.0.1:1"}, folder, 1), folder, patient=patient)
 
 
 @pytest.fixture
@@ -212,3 +212,22 @@ def test_a_scheduler_that_is_lost_while_it_is_looked_at_is_an_error_of_configura
     wire.down = True
     with pytest.raises(ConfigurationError, match=r"compute\.address: tcp://127\.0\.0\.1:1: no Dask scheduler"):
         opened(tmp_path)
+
+
+def test_a_node_waits_for_a_scheduler_that_it_has_worked_with_and_for_no_other(wire: Wire, tmp_path: Path) -> None:
+    wire.down = True
+    with pytest.raises(ConfigurationError, match="no Dask scheduler"):
+        opened(tmp_path, patient=True)
+    wire.down = False
+    opened(tmp_path, patient=True).shutdown(wait=False)
+    wire.down = True
+    engine = opened(tmp_path, patient=True)
+    future = engine.submit(tasks.pid)
+    assert engine.size == 0 and engine._link is not None
+    wire.down = False
+    engine._look(engine._link)
+    assert engine.size == 2 and len(wire.sent) == 1 and not future.done()
+    engine.shutdown(wait=False)
+    wire.down = True
+    with pytest.raises(ConfigurationError, match="no Dask scheduler"):
+        opened(tmp_path)  # `ancilla check`
