@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError
@@ -22,6 +23,7 @@ from node.welcome import Welcome
 
 T = TypeVar("T")
 LOOK_SECONDS: Final = 1.0  # between two looks at who is there
+BEGIN_SECONDS: Final = 60.0  # for a worker to begin with its task: it may hang, or be busy with what others gave it
 GREETING_SECONDS: Final = 60.0  # for those who are there at the start
 
 
@@ -36,6 +38,7 @@ class _Task:
     key: str = field(default_factory=lambda: f"ancilla-{uuid4().hex}")
     future: Future[Any] = field(default_factory=Future)
     remote: Remote | None = None
+    sent: float = 0.0  # of the monotonic clock
 
 
 @dataclass(slots=True, eq=False)
@@ -185,7 +188,16 @@ class Cluster(Executor):
             warn("worker-left", worker=member.name)
             if member.task is not None:
                 self._end(member.task, WorkerLostError(f"the worker {member.name} was lost"))
+        self._take_back()
         self._place()
+
+    def _take_back(self) -> None:
+        """Tasks that no worker has begun with go to another one, which is no attempt at them."""
+        latest = time.monotonic() - BEGIN_SECONDS
+        with self._changed:
+            late = [task for task in self._tasks.values() if not task.future.running() and task.sent < latest]
+        for task in late:
+            self._end(task, EngineLostError())
 
     def _greeted(self, address: str, member: Member, remote: Remote) -> None:
         wrong = self._welcome.judge(member.name, _greeting(remote))
@@ -216,6 +228,7 @@ class Cluster(Executor):
         task = self._waiting[0]
         parcel = Parcel(task.key, member.name, self._topic, task.most, task.payload)
         with suppress(OSError):
+            task.sent = time.monotonic()
             task.remote = link.send(work, parcel, task.key, address, lane=True)
             member.task = self._tasks[task.key] = self._waiting.popleft()
             task.remote.add_done_callback(partial(self._answered, task))

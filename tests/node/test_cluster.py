@@ -163,6 +163,19 @@ def test_a_worker_that_is_being_stopped_gets_no_more_until_it_is_asked_again(wir
     assert len(wire.sent) == 2
 
 
+def test_a_task_that_no_worker_begins_with_is_given_back(wire: Wire, engine: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, stuck = engine.submit(tasks.pid), engine.submit(tasks.pid)
+    parcel = wire.sent[0].task
+    assert isinstance(parcel, Parcel) and engine._link is not None
+    engine._started(parcel.key)
+    engine._look(engine._link)
+    assert not stuck.done()
+    monkeypatch.setattr(cluster, "BEGIN_SECONDS", -1.0)
+    engine._look(engine._link)
+    assert isinstance(stuck.exception(0), EngineLostError) and wire.sent[1].released
+    assert not running.done()
+
+
 @pytest.mark.parametrize("status", ["error", "finished"])
 def test_a_worker_that_gives_no_answer_has_failed(wire: Wire, engine: Cluster, status: str) -> None:
     future = engine.submit(tasks.pid)
