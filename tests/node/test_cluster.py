@@ -1,5 +1,6 @@
 """Who gets which task, with a connection that does what the test says; tests/flow/test_cluster.py has the real one."""
 
+import ast
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -244,3 +245,13 @@ def test_a_node_waits_for_a_scheduler_that_it_has_worked_with_and_for_no_other(w
     wire.down = True
     with pytest.raises(ConfigurationError, match="no Dask scheduler"):
         opened(tmp_path)  # `ancilla check`
+
+
+def test_nothing_of_dask_is_loaded_before_a_cluster_is_wanted() -> None:
+    """Not with any module: within functions only, and for the eyes of the type checker."""
+    root = Path(cluster.__file__).parent
+    for file in root.rglob("*.py"):
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
+            names += [str(statement.module)] if isinstance(statement, ast.ImportFrom) else []
+            assert not [name for name in names if name.partition(".")[0] in ("distributed", "dask")], file
