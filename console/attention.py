@@ -14,7 +14,7 @@ RECENT: Final = timedelta(days=1)  # that a caller was turned away
 
 def attention(seen: Overview, destinations: Sequence[DestinationLine], models: Sequence[ModelLine]) -> list[str]:
     """Empty when all is well."""
-    return [*_disk(seen), *_destinations(destinations), *_models(models), *_work(seen), *_callers(seen)]
+    return [*_disk(seen), *_destinations(destinations), *_models(models), *_work(seen), *_record(seen), *_callers(seen)]
 
 
 def _disk(seen: Overview) -> Iterator[str]:
@@ -50,6 +50,11 @@ def _work(seen: Overview) -> Iterator[str]:
     failed = seen.jobs.get((JobKind.INFER, JobState.FAILED), 0)
     if failed:
         yield f"Analyses that failed: {failed}."
+
+
+def _record(seen: Overview) -> Iterator[str]:
+    if seen.audit and seen.forwarded.since:
+        yield f"The audit log does not reach its repository: {seen.forwarded.words}"
 
 
 def _callers(seen: Overview) -> Iterator[str]:

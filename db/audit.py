@@ -74,6 +74,13 @@ class Record:
         with self._database.read() as connection:
             return [row_of(row) for row in connection.execute(query)][::-1]
 
+    def event_counts(self, study_uid: str) -> dict[str, int]:
+        """How many rows of each kind a study has, by name."""
+        counted = select(audit.c.event, func.count()).where(audit.c.study_uid == study_uid)
+        with self._database.read() as connection:
+            rows = connection.execute(counted.group_by(audit.c.event).order_by(audit.c.event)).all()
+        return {row[0]: row[1] for row in rows}
+
     def latest(self, events: Sequence[Event]) -> AuditRow | None:
         """The newest row of one of these kinds."""
         found = [row for event in events for row in self.newest(1, event)]

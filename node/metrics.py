@@ -128,6 +128,11 @@ class Metrics:
         yield Family("ancilla_oldest_receiving_study_quiet_seconds", "gauge", "Since its last image; 0: none.", quiet)
         free = disk_usage(settings.node.data_dir).free
         yield Family("ancilla_free_bytes", "gauge", "Of the disk of data_dir.", [Sample(free)])
+        if settings.audit:
+            stands = store.forwarded()
+            yield Family("ancilla_audit_rows_unsent", "gauge", "Rows the repository has not yet.", [Sample(stands.behind)])
+            words = "Since the audit log last reached its repository; 0: it does."
+            yield Family("ancilla_audit_unsent_seconds", "gauge", words, [Sample(_age(stands.since, now))])
         reserve = [Sample(settings.scp.reserve_bytes)]
         yield Family("ancilla_reserve_bytes", "gauge", "Below this free space images are refused.", reserve)
         unsent = [Sample(store.forwarded().behind if settings.audit else 0)]

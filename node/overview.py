@@ -1,14 +1,13 @@
 """What an administrator is told about a node: the same facts for the commands and for the pages of the console."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from shutil import disk_usage
 
 from console.board import DestinationLine, JobFile, Overview, StudyFile, StudyLine
 from db.store import Store
-from domain.audit import AuditRow, Event
+from domain.audit import Event
 from domain.destinations import Destination
 from domain.figures import Contact
 from domain.jobs import Job, JobKind
@@ -78,15 +77,14 @@ def study_file(settings: Settings, store: Store, study_uid: str) -> StudyFile | 
     if study is None:
         return None
     jobs = store.jobs(study_uid=study_uid, limit=ALL)
-    rows = list(store.audit(study_uid=study_uid))
     purged = store.last_purge(study_uid)
     return StudyFile(
         study=study,
         completeness=completeness(store, study, settings.study),
         purged=purged,
         jobs=tuple(_job_file(store, job, purged) for job in jobs),
-        no_jobs="" if jobs else no_jobs(rows),
-        events=dict(sorted(Counter(row.event for row in rows).items())),
+        no_jobs="" if jobs else no_jobs(store, study_uid),
+        events=store.event_counts(study_uid),
         shadow=tuple(sorted({job.model_id for job in jobs if job.shadow})),
     )
 
@@ -98,12 +96,13 @@ def _job_file(store: Store, job: Job, purged: Purged | None) -> JobFile:
     return JobFile(job, written, gone, tuple(said))
 
 
-def no_jobs(rows: Sequence[AuditRow]) -> str:
+def no_jobs(store: Store, study_uid: str) -> str:
     """Why there are none, with the clause that failed where the log has it."""
-    unmatched = [json.loads(row.details) for row in rows if row.event == Event.UNMATCHED]
+    unmatched = store.newest(1, Event.UNMATCHED, study_uid)
     if not unmatched:
         return "no jobs: the study is not complete yet"
-    return f"no jobs: no rule wanted this study; {reasons(unmatched[-1].get('unmet', {})) or 'no image of it can be read'}"
+    unmet = json.loads(unmatched[-1].details).get("unmet", {})
+    return f"no jobs: no rule wanted this study; {reasons(unmet) or 'no image of it can be read'}"
 
 
 def destinations(settings: Settings, store: Store) -> list[DestinationLine]:

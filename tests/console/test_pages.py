@@ -13,6 +13,7 @@ from domain.errors import TransientError
 from domain.evidence import Evidence, Member, Source
 from domain.instances import Caller
 from domain.jobs import Answer, JobKind, Outcome
+from domain.repositories import Repository
 from tests.console.browser import Accepted, Console, console
 from tests.node.stage import GOOD, STUDY
 from tests.peers import wait_for
@@ -121,6 +122,25 @@ def test_a_model_that_may_not_run_here_is_something_to_look_at(web: Console) -> 
     assert "runs in INT8" in web.get("/").words
     web.board._accepting = Accepted("model-0 fails its golden cases on this CPU")
     assert "model-0 does not run here: model-0 fails its golden cases on this CPU" in web.get("/").words
+
+
+def test_a_database_that_cannot_be_read_now_is_said_on_a_page(web: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> None:
+        raise TransientError("the database cannot be used now: locked")
+
+    monkeypatch.setattr(web.board, "overview", busy)
+    answer = web.get("/")
+    assert (answer.status, "the database cannot be used now" in answer.words) == (503, True)
+
+
+def test_an_audit_log_that_does_not_reach_its_repository_is_something_to_look_at(web: Console) -> None:
+    web.stage.store.not_forwarded("connection refused")
+    assert "does not reach its repository" not in web.get("/").words
+    web.stage.settings = replace(web.stage.settings, audit=Repository("tls", "siem", 6514))
+    assert "The audit log does not reach its repository: connection refused" in web.get("/").words
+    assert "ancilla_audit_unsent_seconds 0" in web.get("/metrics").text
+    web.stage.later(60)
+    assert "ancilla_audit_unsent_seconds 60" in web.get("/metrics").text
 
 
 def test_lists_are_paged_by_key_complete_and_without_repeats_while_studies_arrive(web: Console) -> None:
