@@ -17,6 +17,7 @@ import pytest
 from delivery import dicom
 from domain.destinations import Destination
 from domain.errors import ConfigurationError
+from domain.repositories import Repository
 from node.app import Node
 from node.config import load
 from tests.ct_series import Series, part10
@@ -147,10 +148,11 @@ def test_a_reload_takes_new_rules_and_keeps_the_old_ones_when_the_file_is_wrong(
             text.replace('Modality = "CT"', 'Modality = "MR"')
             .replace("quiet_seconds = 0", "quiet_seconds = 9")
             .replace("[model.when]", "shadow = true\n[model.when]")
-            + "[retention]\ndays = 30\n"
+            + '[retention]\ndays = 30\n[audit]\nsyslog = "udp://127.0.0.1:9"\n'
         )
         node.reload()
         assert node._retention.settings.retention.days == 30
+        assert node._forwarding.settings.audit == Repository("udp", "127.0.0.1", 9, timeout_seconds=10.0)
         assert node.settings.models[0].when.clauses[0].equals == ("mr",)
         assert node._delivering.shadows == {node._models[0].digest}, "nothing of it leaves any more"
         assert node.settings.study.quiet_seconds == 0, "needs a restart"
