@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from domain.errors import ConfigurationError
 from node.cluster_link import own_address, security_of
 from node.config_compute import ComputeSettings
 from node.lane import LANE, Lane, open_lane
@@ -37,7 +38,7 @@ class _Place:
 
 
 def serve(compute: ComputeSettings, port: int = 0) -> None:
-    """Work until SIGTERM or SIGINT; ``port`` 0: any. Raises ConfigurationError for certificates that cannot be used."""
+    """Work until SIGTERM or SIGINT; ``port`` 0: any. Raises ConfigurationError for certificates that are not good."""
     security = security_of(compute)
     import dask
 
@@ -59,6 +60,8 @@ async def _serve(compute: ComputeSettings, place: _Place) -> None:
 
 async def _work(compute: ComputeSettings, place: _Place, lane: Lane, stop: asyncio.Event) -> None:
     """One connection, from its beginning to its end."""
+    if not await _reaches(compute, place, stop):
+        return
     lane.instance = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     try:
         worker = _worker(compute, place, lane.instance)
@@ -73,6 +76,26 @@ async def _work(compute: ComputeSettings, place: _Place, lane: Lane, stop: async
         await worker.close()
     except (OSError, RuntimeError) as error:
         warn("no-scheduler", scheduler=compute.address, error=type(error).__name__)
+
+
+async def _reaches(compute: ComputeSettings, place: _Place, stop: asyncio.Event) -> bool:
+    """Whether the scheduler answers: a Worker would ask ten times a second and not say why. Raises ConfigurationError."""
+    from distributed.comm.core import FatalCommClosedError, connect
+
+    shows = place.security.get_connection_args("worker") if place.security else {}
+    trying = asyncio.ensure_future(connect(compute.address, timeout=PATIENCE, **shows))
+    try:
+        await _first(trying, stop.wait())
+        if trying.cancelled():
+            return False
+        await trying.result().close()
+        return True
+    except FatalCommClosedError:
+        words = "one side does not take the certificate of the other"
+        raise ConfigurationError(f"compute.tls: {compute.address}: {words}") from None
+    except OSError:
+        warn("no-scheduler", scheduler=compute.address)
+        return False
 
 
 def _worker(compute: ComputeSettings, place: _Place, name: str) -> "Worker":

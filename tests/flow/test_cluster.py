@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import ConfigurationError, PermanentError
 from domain.moves import JobState
-from node import cluster_link
+from node import cluster_link, cluster_worker, lane
 from node.__main__ import main
 from node.checks import checks
 from node.cluster import Cluster as Engine
@@ -181,6 +181,9 @@ def test_a_scheduler_of_another_authority_is_refused_and_so_are_we(
         section = compute_of(cluster.compute(stranger, authority), tmp_path, 2)
         with pytest.raises(ConfigurationError, match=r"one side does not take the certificate|no Dask scheduler that takes us"):
             Engine(section, tmp_path)
+    monkeypatch.setattr(lane, "_LANES", [])
+    with pytest.raises(ConfigurationError, match=r"compute.tls: tls://127.0.0.1:\d+: one side does not take the certificate"):
+        cluster_worker.serve(section)
     nowhere = replace(compute(cluster), address=f"tls://127.0.0.1:{peers.free_port()}")
     with pytest.raises(
         ConfigurationError, match=r"compute.address: tls://127.0.0.1:\d+: no Dask scheduler that takes us answers"
