@@ -147,7 +147,7 @@ def test_jobs_wait_for_a_scheduler_that_is_away(cluster: clusters.Cluster, engin
 def test_a_study_is_answered_by_a_worker_of_the_cluster(cluster: clusters.Cluster, tmp_path: Path, packages: Path) -> None:
     out = {"name": "out", "kind": "folder", "path": str(tmp_path / "out"), "outputs": ["sr", "seg"]}
     models = [{"package": str(packages / "tiny"), "send_to": ["out"]}]
-    section = {**cluster.compute(cluster.identity), "workers": 0}
+    section = {**cluster.compute(cluster.identity), "workers": 0, "precision": "fp32"}
     node = serving.prepare(tmp_path, models=models, destinations=[out], compute=section)
     with serving.serving(node):
         scanner(tmp_path / "images").send(node)
