@@ -28,7 +28,8 @@ from node.log import event, warn
 BATCH: Final = 250  # rows at once, about half a megabyte
 BATCHES: Final = 20  # before the loop looks around again
 SETTLE: Final = timedelta(seconds=5)  # so long a connection must live on before its rows count as sent
-BREATH: Final = timedelta(seconds=1)  # between two batches while images come in: who sends them has the processors
+BREATH: Final = timedelta(seconds=1)  # between two turns of the lane: its syncs and its work must not crowd out images
+BUSY: Final = 20  # more new rows than this between two looks: images are coming in
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 60.0  # pauses between two tries
 LAST_SECONDS: Final = 5.0  # for what is left when the node stops
 
@@ -82,6 +83,7 @@ class Forwarding:
         self._next = clock()
         self._attempts = 0
         self._ending = False
+        self._seen, self._busy = -1, False  # the last row at the last look; whether many had come since the look before
 
     def turn(self) -> bool:
         """Take what the lane has done, give it more to do. True if anything was done."""
@@ -121,9 +123,16 @@ class Forwarding:
         if stands.seq != self._seq:  # the first look, or an operator wants rows again
             self._seq = self._sent = stands.seq
             self._marks.clear()
-        if self._marks and self._is_old(self._marks[0]):
-            return True
-        return stands.seq + stands.behind > self._sent
+        if self._has_just_begun(stands.seq + stands.behind):
+            self._next = self._clock() + BREATH
+            return False
+        return self._seen > self._sent or bool(self._marks and self._is_old(self._marks[0]))
+
+    def _has_just_begun(self, last: int) -> bool:
+        """Whether images have begun to come in: a short transfer should be over before anything is sent."""
+        before, self._busy = self._busy, self._seen >= 0 and last - self._seen > BUSY
+        self._seen = last
+        return self._busy and not before
 
     def _submit(self) -> None:
         self._future = self._lane.submit(self._work)
@@ -133,6 +142,7 @@ class Forwarding:
         self._future = None
         error = failure(future)
         if error is None:
+            self._next = self._clock() + BREATH
             return
         self._hang_up()
         self._attempts += 1
@@ -169,8 +179,7 @@ class Forwarding:
         for _ in range(BATCHES):
             if not self._send_batch(self._wire, source):
                 return
-            if self._store.is_behind():
-                self._next = self._clock() + BREATH
+            if self._busy or self._store.is_behind():
                 return
 
     def _send_batch(self, wire: Wire, source: Source) -> bool:

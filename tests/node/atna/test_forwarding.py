@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def started(store: Store, clock: Clock, peer: Peer, folder: Path) -> Forwarding:
 
 
 def turns(node: Forwarding, most: int = 100) -> None:
-    """As the loop does: until there is nothing more to do."""
+    """As the loop does, a second later: until there is nothing more to do."""
+    node._clock.forward(1)  # type: ignore[attr-defined]
     for _ in range(most):
         if not node.turn():
             return
@@ -165,7 +167,7 @@ def test_while_the_repository_is_away_nothing_is_lost_and_it_is_asked_less_and_l
 ) -> None:
     peer.refuses = True
     note(store)
-    tries, began = 0, clock.at
+    tries, began = 0, clock.at + timedelta(seconds=1)
     for _ in range(200):
         before = node._attempts
         turns(node)
@@ -269,7 +271,8 @@ def test_a_long_log_goes_out_in_batches_between_which_the_loop_looks_around(
     monkeypatch.setattr(forwarding, "BATCHES", 2)
     note(store, 20)
     assert node.turn() and peer.got == list(range(1, 7))
-    turns(node)
+    for _ in range(4):
+        turns(node)
     assert peer.got == list(range(1, 21))
 
 
@@ -281,9 +284,30 @@ def test_while_images_come_in_one_batch_a_second_goes_out(
     note(store, 9)
     turns(node)
     assert peer.got == [1, 2, 3]
-    clock.forward(1)
+    assert not node.turn()
     turns(node)
     assert peer.got == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_short_transfer_of_images_is_over_before_its_rows_go_out(node: Forwarding, store: Store, peer: Peer) -> None:
+    note(store)
+    turns(node)
+    note(store, 100)
+    turns(node)
+    assert peer.got == [1], "many rows at once: images have begun to come in"
+    turns(node)
+    assert peer.got == list(range(1, 102))
+
+
+def test_images_that_come_for_hours_cannot_stop_the_forwarding(
+    node: Forwarding, store: Store, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "BATCH", 10)
+    turns(node)
+    for _ in range(5):
+        note(store, 30)
+        turns(node)
+    assert peer.got == list(range(1, 41)), "a second of rest, then one batch a second"
 
 
 def test_an_image_whose_row_still_waits_is_not_disturbed(node: Forwarding, store: Store, peer: Peer) -> None:
