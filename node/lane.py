@@ -65,7 +65,9 @@ class Lane:
 
     def run(self, parcel: Parcel, worker: "Worker") -> bytes:
         """The answer as ``node.pool.conclude`` reads it. Raises what reading the task raises."""
-        if self._stopping or parcel.instance != self.instance:
+        if parcel.instance != self.instance:  # Dask gave it to who came after
+            return pickled(False, TransientError(f"the worker {parcel.instance} was lost"))
+        if self._stopping:
             return pickled(False, EngineLostError())
         worker.log_event(parcel.topic, parcel.key)  # its time begins
         fn, args, kwargs = pickle.loads(parcel.payload)  # noqa: S301 - whoever may send it may run programs here: docs/cluster.md
