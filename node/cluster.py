@@ -13,22 +13,18 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-from domain.errors import ConfigurationError, TransientError
+from domain.errors import ConfigurationError
 from node.cluster_link import CONNECT_SECONDS, Link, Remote, result_of, security_of
 from node.config_compute import ComputeSettings
 from node.lane import Greeting, Parcel, greet, work
 from node.log import event, warn
-from node.pool import EngineLostError, WorkerDiedError, conclude, packed
+from node.pool import EngineLostError, WorkerDiedError, WorkerLostError, conclude, packed
 from node.welcome import Welcome
 
 T = TypeVar("T")
 LOOK_SECONDS: Final = 1.0  # between two looks at who is there
 BEGIN_SECONDS: Final = 60.0  # for a worker to begin with its task: it may hang, or be busy with what others gave it
 GREETING_SECONDS: Final = 60.0  # for those who are there at the start
-
-
-class WorkerLostError(TransientError):
-    """The worker left the cluster in the middle of its task: its machine, its network, or somebody who ended it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -265,7 +261,7 @@ class Cluster(Executor):
                 task.future.set_exception(answer)
         if task.remote is not None:
             task.remote.release()
-        if member is not None and isinstance(failure(task.future), EngineLostError):
+        if member is not None and isinstance(failure(task.future), EngineLostError | WorkerLostError):
             self._forget(member)
         self._place()
         return True

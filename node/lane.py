@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from domain.errors import TransientError
-from node.pool import UNREADABLE, Bounded, EngineLostError, Pool
+from node.pool import UNREADABLE, Bounded, EngineLostError, Pool, WorkerLostError
 from node.tasks import machine, ready
 from node.worker import pickled
 
@@ -66,7 +66,7 @@ class Lane:
     def run(self, parcel: Parcel, worker: "Worker") -> bytes:
         """The answer as ``node.pool.conclude`` reads it. Raises what reading the task raises."""
         if parcel.instance != self.instance:  # Dask gave it to who came after
-            return pickled(False, TransientError(f"the worker {parcel.instance} was lost"))
+            return pickled(False, WorkerLostError(f"the worker {parcel.instance} was lost"))
         if self._stopping:
             return pickled(False, EngineLostError())
         worker.log_event(parcel.topic, parcel.key)  # its time begins

@@ -48,6 +48,10 @@ class EngineLostError(TransientError):
         return (EngineLostError, ())
 
 
+class WorkerLostError(TransientError):
+    """The worker left the cluster in the middle of its task: its machine, its network, or somebody who ended it."""
+
+
 class OverMemoryError(PermanentError):
     """The task needed more memory than it was allowed and its worker was ended: it would need as much the next time."""
 

@@ -11,10 +11,10 @@ import pytest
 
 from domain.errors import ConfigurationError
 from node import cluster, lane
-from node.cluster import Cluster, WorkerLostError
+from node.cluster import Cluster
 from node.config_compute import compute_of
 from node.lane import Greeting, Parcel, Question, reply
-from node.pool import EngineLostError, WorkerDiedError
+from node.pool import EngineLostError, WorkerDiedError, WorkerLostError
 from node.worker import pickled
 from tests.node import tasks
 
