@@ -56,6 +56,7 @@ def test_every_row_arrives_and_in_order_though_node_and_repository_are_killed(tm
             with closing(store_of(node)) as store:
                 rows, stands = list(store.audit()), store.forwarded()
             assert (stands.seq, stands.behind) == (rows[-1].seq, 0), "a proper stop leaves nothing uncertain"
+            peers.wait_for(lambda: rows[-1].seq in numbers(peer), "the last row in the file of the peer")
             arrived = numbers(peer)
             assert list(dict.fromkeys(arrived)) == [row.seq for row in rows], "each once at least, the first time in order"
             newest = [kept(checked(one["msg"].removeprefix("\ufeff").encode())) for one in peer.messages()[-20:]]

@@ -9,6 +9,7 @@ from node.files import find
 from tests import peers, serving
 from tests.ct_series import Series
 from tests.flow.scanner import scanner
+from tests.flow.test_power_cut import kept
 from tests.flow.test_retention import ask
 
 
@@ -18,6 +19,9 @@ def test_what_a_running_node_gives_back_is_what_it_got(tmp_path: Path, capsys: p
     uid, out = sender.study_uid, tmp_path / "out"
     with serving.serving(node):
         sender.send(node)
+        peers.wait_for(
+            lambda: kept(node, uid) == sender.digests(), "the rows of the images, which may lag behind", 30, node.alive
+        )
         (study,) = ask(node, capsys, "export-images", uid, "--out", str(out))["studies"]
         assert (study["images"], study["state"], study["problems"]) == (6, "receiving", [])
         images = {file.header.sop_instance_uid: file for file in find([out]).files}
