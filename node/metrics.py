@@ -15,6 +15,7 @@ from domain.audit import Event
 from domain.figures import Contact, Increment
 from domain.jobs import JobKind, Outcome
 from domain.moves import JobState, StudyState
+from domain.repositories import Forwarded
 from node.config import SENDER, Settings
 from node.loaded import Model
 
@@ -128,15 +129,12 @@ class Metrics:
         yield Family("ancilla_oldest_receiving_study_quiet_seconds", "gauge", "Since its last image; 0: none.", quiet)
         free = disk_usage(settings.node.data_dir).free
         yield Family("ancilla_free_bytes", "gauge", "Of the disk of data_dir.", [Sample(free)])
-        if settings.audit:
-            stands = store.forwarded()
-            yield Family("ancilla_audit_rows_unsent", "gauge", "Rows the repository has not yet.", [Sample(stands.behind)])
-            words = "Since the audit log last reached its repository; 0: it does."
-            yield Family("ancilla_audit_unsent_seconds", "gauge", words, [Sample(_age(stands.since, now))])
         reserve = [Sample(settings.scp.reserve_bytes)]
         yield Family("ancilla_reserve_bytes", "gauge", "Below this free space images are refused.", reserve)
-        unsent = [Sample(store.forwarded().behind if settings.audit else 0)]
-        yield Family("ancilla_audit_rows_to_send", "gauge", "Rows of the audit log that wait for the repository.", unsent)
+        stands = store.forwarded() if settings.audit else Forwarded()
+        rows, since = [Sample(stands.behind)], [Sample(_age(stands.since, now))]
+        yield Family("ancilla_audit_rows_to_send", "gauge", "Rows of the audit log that wait for the repository.", rows)
+        yield Family("ancilla_audit_unsent_seconds", "gauge", "Since the first try in vain; 0: all is well.", since)
 
     def _destinations(self) -> Iterator[Family]:
         contacts = self._store.contacts()
